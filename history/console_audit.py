@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import RowMapping, Select, select, text
+from sqlalchemy import Connection, RowMapping, Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from history.console_tables import AUDIT
@@ -90,9 +90,14 @@ async def write_deed(link: AsyncConnection, deed: Deed) -> int:
     Returns:
         The row's number.
     """
-    await link.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    return await link.run_sync(add_deed, deed)
+
+
+def add_deed(connection: Connection, deed: Deed) -> int:
+    """The same for a transaction that is not awaited."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     newest = select(AUDIT.c.number, AUDIT.c.row_hash).order_by(AUDIT.c.number.desc()).limit(1)
-    last = (await link.execute(newest)).one_or_none()
+    last = connection.execute(newest).one_or_none()
     number, previous = (1, "") if last is None else (last.number + 1, last.row_hash)
     cleaned = Deed(**{name: clean(str(value)) for name, value in deed.model_dump().items()})
     at = datetime.now(UTC)
@@ -103,8 +108,15 @@ async def write_deed(link: AsyncConnection, deed: Deed) -> int:
         "previous_hash": previous,
         "row_hash": hash_of(cleaned, number, at, previous),
     }
-    await link.execute(AUDIT.insert().values(row))
+    connection.execute(AUDIT.insert().values(row))
     return number
+
+
+async def has_deed(link: AsyncConnection, action: str, about: str) -> bool:
+    """Whether something was done to an object, once those who write a deed just now are done."""
+    await link.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    those = select(AUDIT.c.number).where(AUDIT.c.action == action, AUDIT.c.object == about)
+    return (await link.execute(those.limit(1))).first() is not None
 
 
 def first_wrong(rows: Sequence[WrittenDeed], number: int, previous_hash: str) -> int | None:

@@ -4,20 +4,24 @@ It may be stopped at any moment, run again and run twice at once: what is left u
 does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Connection, TextClause, Uuid, bindparam, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from history.console_audit import Deed, add_deed
 from history.months import MonthPart, first_kept, list_months, read_months
 from history.schema_lock import as_owner, patiently
 from streams.ids import minted_at
 
 _SLICE: Final = 5000
+_NO_TABLE: Final = "42P01"
+"""SQLSTATE of a part that another run has dropped meanwhile."""
 _ORPHANS: Final = """
 SELECT f.part_frame_id FROM part_fact f
 WHERE (f.part_frame_id < :edge OR f.part_frame_id = ANY (:odd))
@@ -28,7 +32,7 @@ ORDER BY 1 LIMIT :most"""
 wrong, has one in the part for all others."""
 _SHOTS: Final = """
 SELECT s.frame_id FROM shot s
-WHERE (s.frame_id < :edge OR s.frame_id = ANY (:odd))
+WHERE (s.frame_id < :edge OR s.frame_id = ANY (:odd) OR s.part_frame_id = ANY (:odd))
     AND NOT EXISTS (SELECT FROM part_fact f WHERE f.part_frame_id = s.part_frame_id)
     AND NOT EXISTS (SELECT FROM review r WHERE r.frame_id = ANY (part_frames(s.part_frame_id)))
 ORDER BY 1 LIMIT :most"""
@@ -39,6 +43,7 @@ async def drop_months(
     url: str,
     before: datetime,
     told: Callable[[MonthPart], None],
+    deed: Deed,
     is_trial: bool = False,
     timeout_s: float = 60.0,
 ) -> None:
@@ -53,6 +58,8 @@ async def drop_months(
         url: of the owner of the tables.
         before: a time with a zone.
         told: is called with each part that was dropped, or of which rows were removed.
+        deed: who does so. It is in the audit with each part, in one transaction with its end, so
+            that a commit whose answer is lost leaves no part out; ``after`` becomes the part.
         is_trial: drop nothing, only say what would go.
         timeout_s: how long the lock of a table is tried.
 
@@ -69,14 +76,13 @@ async def drop_months(
             for part in over + odd:
                 told(part)
             return
-        gone: set[UUID] = set()
         for part in over + odd:
             remove = partial(_remove_old, month) if part.is_for_others else _drop
-            gone |= await patiently(link, partial(remove, part), timeout_s)
-            told(part)
+            if await _done(link, partial(remove, part, deed), timeout_s):
+                told(part)
         edge = first_kept(await read_months(link)) or UUID(int=0)
-        await _forget(link, "part_fact", "part_frame_id", _ORPHANS, edge, sorted(gone))
-        await _forget(link, "shot", "frame_id", _SHOTS, edge, sorted(gone))
+        await _forget(link, "part_fact", "part_frame_id", _ORPHANS, edge)
+        await _forget(link, "shot", "frame_id", _SHOTS, edge)
 
     doing = "dropping months, which waits for whoever reads them (a backup): run it again then"
     await as_owner(url, max(timeout_s, 600.0), work, doing)
@@ -87,27 +93,48 @@ async def _has_old(link: AsyncConnection, part: MonthPart, month: datetime) -> b
     return bool(await link.scalar(text(query), {"month": month}))
 
 
-def _drop(part: MonthPart, connection: Connection) -> set[UUID]:
-    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {part.name}")
-    return set()
+async def _done(link: AsyncConnection, remove: Callable[[Connection], None], s: float) -> bool:
+    """Whether it was done here, and not by another run that was quicker."""
+    try:
+        await patiently(link, remove, s)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", "") != _NO_TABLE:
+            raise
+        return False
+    return True
 
 
-def _remove_old(month: datetime, part: MonthPart, connection: Connection) -> set[UUID]:
-    """Remove what was recorded before a month; the frames of it. Rows are never changed: the owner
-    says so for this transaction."""
+def name_of(part: MonthPart) -> str:
+    """What goes of a part; of the one for all others only what was recorded in those months."""
+    return f"{'rows of ' * part.is_for_others}{part.name}"
+
+
+def _drop(part: MonthPart, deed: Deed, connection: Connection) -> None:
+    connection.exec_driver_sql(f"DROP TABLE {part.name}")
+    add_deed(connection, deed.model_copy(update={"after": name_of(part)}))
+
+
+def _remove_old(month: datetime, part: MonthPart, deed: Deed, connection: Connection) -> None:
+    """Remove what was recorded before a month, and the facts that nothing is left of with it: no
+    later run knew their frames. Rows are never changed: the owner says so for this transaction."""
     query = f"DELETE FROM {part.name} WHERE recorded_at < :month RETURNING frame_id"  # noqa: S608
     connection.exec_driver_sql(f"ALTER TABLE {part.name} DISABLE TRIGGER insert_only")
-    frames = set(connection.scalars(text(query), {"month": month}))
+    frames = sorted({*connection.scalars(text(query), {"month": month})})
     connection.exec_driver_sql(f"ALTER TABLE {part.name} ENABLE TRIGGER insert_only")
-    return frames
+    those = {"edge": UUID(int=0), "odd": frames, "most": None}
+    connection.execute(_deletion("part_fact", "part_frame_id", _ORPHANS), those)
+    connection.execute(_deletion("shot", "frame_id", _SHOTS), those)
+    add_deed(connection, deed.model_copy(update={"after": name_of(part)}))
 
 
-async def _forget(
-    link: AsyncConnection, table: str, key: str, found: str, edge: UUID, odd: Sequence[UUID]
-) -> None:
-    """Delete what a query finds before a frame, or of other frames, a slice at a time."""
-    query = text(f"DELETE FROM {table} WHERE {key} IN ({found})")  # noqa: S608
-    query = query.bindparams(bindparam("edge", type_=Uuid), bindparam("odd", type_=ARRAY(Uuid)))
-    while (await link.execute(query, {"edge": edge, "odd": odd, "most": _SLICE})).rowcount:
+async def _forget(link: AsyncConnection, table: str, key: str, found: str, edge: UUID) -> None:
+    """Delete what a query finds before a frame, a slice at a time."""
+    query, those = _deletion(table, key, found), {"edge": edge, "odd": [], "most": _SLICE}
+    while (await link.execute(query, those)).rowcount:
         await link.commit()
     await link.commit()
+
+
+def _deletion(table: str, key: str, found: str) -> TextClause:
+    query = text(f"DELETE FROM {table} WHERE {key} IN ({found})")  # noqa: S608
+    return query.bindparams(bindparam("edge", type_=Uuid), bindparam("odd", type_=ARRAY(Uuid)))

@@ -1,19 +1,21 @@
 """What the database knows about pictures that may be removed, and a serial number forgotten."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import ARRAY, Select, Table, Text, Uuid, bindparam, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from history.console_audit import Deed, write_deed
+from history.console_audit import Deed, has_deed, write_deed
 from history.database import DatabaseClient, connected
 from history.errors import BadQueryError
 from history.facts import FACTS, SHOTS
 from history.records import Record
 from history.retention.rules import PartTrace
 from history.tables import METADATA, TOPIC_TABLES
+from streams.failures import TransientError
 from streams.ids import frame_key, image_key, mask_key
 
 _TRACES: Final = text(
@@ -77,21 +79,54 @@ class RetentionStore(DatabaseClient):
             part_id: the serial number, as the controller gave it.
             deed: who does so and why; its ``object`` becomes the new name.
 
+        A connection that is lost at its COMMIT leaves open whether the database had it; then it is
+        asked.
+
         Raises:
             BadQueryError: an empty serial number, which many parts may have.
             UnavailableError: the database does not answer, a lock was not had in time, or the
-                role does not own the tables.
+                role does not own the tables. Nothing is changed, unless it says so.
         """
         name = f"erased-{uuid4().hex[:16]}"
-        async with connected(self._engine, self._timeout_s, "erasing a serial number") as link:
-            await link.execute(text(f"SET LOCAL lock_timeout = {_LOCK_WAIT_MS}"))
-            parts = len(await _frames(link, part_id, of_shots=False))
-            rows = {table: await _rename(link, table, part_id, name) for table in TOPIC_TABLES}
-            await link.execute(
-                FACTS.update().where(FACTS.c.part_id == part_id).values(part_id=name)
+        done: ErasedPart | None = None
+        try:
+            async with self._alone("erasing a serial number") as link:
+                done = await _erase(link, part_id, name, deed)
+        except TransientError as error:
+            if done is None or not await self._is_erased(name, error):
+                raise
+        assert done is not None
+        return done
+
+    async def _is_erased(self, name: str, lost: TransientError) -> bool:
+        """Whether the transaction that gave a name is committed; it is over when this returns.
+
+        Raises:
+            TransientError: that cannot be asked either.
+        """
+        try:
+            async with self._alone("asking whether a serial number is erased") as link:
+                return await has_deed(link, "history.erase", name)
+        except TransientError as error:
+            said = (
+                f"{lost}. Whether it was done is not known: it was if the audit has history.erase "
+                f"of {name}, and a repetition then finds nobody of that number"
             )
-            await write_deed(link, deed.model_copy(update={"object": name}))
-        return ErasedPart(name=name, parts=parts, rows={t: n for t, n in rows.items() if n})
+            raise TransientError(error.cause, said) from error
+
+    @asynccontextmanager
+    async def _alone(self, doing: str) -> AsyncIterator[AsyncConnection]:
+        async with connected(self._engine, self._timeout_s, doing) as link:
+            await link.execute(text(f"SET LOCAL lock_timeout = {_LOCK_WAIT_MS}"))
+            yield link
+
+
+async def _erase(link: AsyncConnection, part_id: str, name: str, deed: Deed) -> ErasedPart:
+    parts = len(await _frames(link, part_id, of_shots=False))
+    rows = {table: await _rename(link, table, part_id, name) for table in TOPIC_TABLES}
+    await link.execute(FACTS.update().where(FACTS.c.part_id == part_id).values(part_id=name))
+    await write_deed(link, deed.model_copy(update={"object": name}))
+    return ErasedPart(name=name, parts=parts, rows={t: n for t, n in rows.items() if n})
 
 
 async def _frames(link: AsyncConnection, part_id: str, of_shots: bool = True) -> list[UUID]:

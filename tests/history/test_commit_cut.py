@@ -1,12 +1,9 @@
 """A connection that is lost at its COMMIT, before or after the database had it: recorded once."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from history.console_audit import ConsoleAudit, Deed
@@ -14,69 +11,7 @@ from history.queries import History
 from history.writer import PostgresHistoryWriter
 from streams.errors import UnavailableError
 from tests.history import make
-
-
-class Cut:
-    """A way to PostgreSQL that breaks at the next COMMIT that it is told to break at."""
-
-    def __init__(self) -> None:
-        self.at_commit = ""
-        """``before`` or ``after`` the database has it; empty: it breaks at none."""
-        self.cuts = 0
-        self.tasks: set[asyncio.Task[None]] = set()
-
-    async def carry(
-        self, client: asyncio.StreamReader, back: asyncio.StreamWriter, host: str, port: int
-    ) -> None:
-        answers, server = await asyncio.open_connection(host, port)
-        broken = False
-
-        async def answer() -> None:
-            while (data := await answers.read(65536)) and not broken:
-                back.write(data)
-            back.transport.abort()
-
-        answering = asyncio.create_task(answer())
-        try:
-            while data := await client.read(65536):
-                when = self.at_commit if b"COMMIT" in data else ""
-                if when:
-                    broken, self.at_commit = True, ""
-                    self.cuts += 1
-                if when != "before":
-                    server.write(data)
-                if when == "after":  # the database has it when it answers
-                    await asyncio.wait({answering}, timeout=10)
-                if when:
-                    break
-        except ConnectionError:
-            pass
-        for end in (server, back):
-            end.transport.abort()
-        answering.cancel()
-        await asyncio.gather(answering, return_exceptions=True)
-
-
-@asynccontextmanager
-async def cut_way(url: str) -> AsyncIterator[tuple[Cut, str]]:
-    """The way, and the database's address by it."""
-    cut, address = Cut(), make_url(url)
-    host, port = address.host or "127.0.0.1", address.port or 5432
-
-    async def carry(client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        cut.tasks.add(task)
-        await cut.carry(client, back, host, port)
-
-    server = await asyncio.start_server(carry, "127.0.0.1", 0)
-    by_it = address.set(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
-    yield cut, by_it.render_as_string(hide_password=False)
-    server.close()
-    for task in cut.tasks:
-        task.cancel()
-    await asyncio.gather(*cut.tasks, return_exceptions=True)
-
+from tests.history.commit_cuts import cut_way
 
 Write = Callable[[], Awaitable[None]]
 

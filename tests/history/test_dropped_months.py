@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from history.console_audit import Deed
 from history.migrate import upgrade, write_facts
 from history.months import BY_MONTH, add_months, divide_tables
 from history.queries import History
@@ -25,12 +26,13 @@ from tests.history.test_earlier_parts import EarlierWriter, downgraded
 from tests.history.test_months import in_month, parts, value
 
 UNTIL = datetime(2026, 2, 28, tzinfo=UTC)
+DEED = Deed(actor="ada", action="history.retain", login="host", via="cli")
 
 
 async def drop(url: str, until: datetime, is_trial: bool = False) -> list[str]:
     """The names of what was dropped."""
     found: list[str] = []
-    await drop_months(url, until, lambda part: found.append(part.name), is_trial)
+    await drop_months(url, until, lambda part: found.append(part.name), DEED, is_trial)
     return found
 
 
@@ -129,7 +131,7 @@ async def test_a_run_beside_a_backup_says_what_it_waits_for(
     async with engine.begin() as backup:
         await backup.execute(text("LOCK TABLE decision IN ACCESS SHARE MODE"))
         with pytest.raises(UnavailableError, match=r"\(a backup\): run it again"):
-            await drop_months(url, UNTIL, lambda _: None, timeout_s=0.1)
+            await drop_months(url, UNTIL, lambda _: None, DEED, timeout_s=0.1)
     await drop(url, UNTIL)
 
 

@@ -16,7 +16,7 @@ from andon.settings import Settings, load_settings
 from andon.wiring import opened, storage
 from andon.wiring.console import console_audit
 from history.months import MonthPart
-from history.retention.rows import drop_months
+from history.retention.rows import drop_months, name_of
 from history.retention.rules import DataClass, PartTrace
 from history.retention.store import ErasedPart, RetentionStore
 from history.retention.sweep import SweptObjects, sweep
@@ -45,7 +45,7 @@ def retain(
         + (", kept for ever" if days.of(kind) is None else "")
         for kind, count in swept.removed.items()
     ]
-    shown += [f"rows: {_names(dropped)} {verb}"] if dropped else []
+    shown += [f"rows: {', '.join(map(name_of, dropped))} {verb}"] if dropped else []
     found = swept.model_dump(mode="json") | {"months": [part.name for part in dropped]}
     print_found(found, shown, as_json)
 
@@ -102,17 +102,8 @@ async def _drop(settings: Settings, dry_run: bool) -> list[MonthPart]:
     if not days:
         return []
     before, dropped = datetime.now(UTC) - timedelta(days=days), list[MonthPart]()
-    try:
-        await drop_months(url, before, dropped.append, dry_run)
-    finally:
-        if dropped and not dry_run:
-            await _audited(settings, _names(dropped))
+    await drop_months(url, before, dropped.append, deed_here("history.retain"), dry_run)
     return dropped
-
-
-def _names(parts: Sequence[MonthPart]) -> str:
-    """Of the part for all others only what was recorded in those months goes."""
-    return ", ".join(f"{'rows of ' * part.is_for_others}{part.name}" for part in parts)
 
 
 async def _audited(settings: Settings, removed: str) -> None:
