@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, Select, select, text
+from sqlalchemy import Connection, RowMapping, Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from history.console_tables import AUDIT
@@ -21,6 +21,7 @@ from history.text import clean
 
 DECLARED: Final = "declared"
 """How somebody is known who only said so at a prompt (``--by``)."""
+_OTHER_PIN: Final = ("user.pin", "user.pin.none", "user.pin.dropped")
 _LOCK = 0x417564697473  # "Audits"
 _AT_ONCE = 5000
 
@@ -162,6 +163,21 @@ class ConsoleAudit(DatabaseClient):
         """Every row of some actions since a moment, oldest first."""
         chosen = AUDIT.c.action.in_(actions) & (AUDIT.c.at >= since)
         return await self._rows(select(AUDIT).where(chosen).order_by(AUDIT.c.number))
+
+    async def wrong_pins(self, name: str) -> int:
+        """Wrong PINs of a person in a row, at every console and before any was started again.
+
+        A right one begins anew, and so does another PIN, or none.
+        """
+        of_person = AUDIT.c.actor == clean(name)
+        is_right = (AUDIT.c.action == "login") & of_person & (AUDIT.c.login == "pin")
+        is_other = AUDIT.c.action.in_(_OTHER_PIN) & (AUDIT.c.object == clean(name))
+        begun = select(func.max(AUDIT.c.number)).where(is_right | is_other).scalar_subquery()
+        is_wrong = (AUDIT.c.action == "login.refused") & of_person & (AUDIT.c.login == "pin")
+        since = AUDIT.c.number > func.coalesce(begun, 0)
+        query = select(func.count()).select_from(AUDIT).where(is_wrong, since)
+        async with connected(self._engine, self._timeout_s, "counting wrong PINs") as link:
+            return int(await link.scalar(query) or 0)
 
     async def verify(self) -> AuditFinding:
         """Recompute the hash of every row, in slices."""

@@ -1,7 +1,6 @@
 """Screens on the wall and shared terminals: what a browser is, and coming in with a PIN."""
 
 import math
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,7 +24,8 @@ from console.sessions import open_session, people_with_pins, set_secret
 from console.throttle import Throttle
 
 DROPPED_AFTER: Final = 10
-"""Wrong PINs in a row after which a PIN is no more: its owner chooses another one."""
+"""Wrong PINs in a row after which a PIN is no more: its owner chooses another one. The audit counts
+them, whichever console was asked, and however often one was started again."""
 
 
 def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
@@ -66,8 +66,6 @@ def _add_browser(app: FastAPI, parts: ConsoleParts, renderer: Renderer, throttle
 
 
 def _add_pin(app: FastAPI, parts: ConsoleParts, renderer: Renderer, throttle: Throttle) -> None:
-    wrong: Counter[str] = Counter()
-
     @app.post("/terminal/login", include_in_schema=False)
     async def come_in(request: Request) -> Response:
         """A short session on this terminal, where the PIN is right."""
@@ -92,13 +90,10 @@ def _add_pin(app: FastAPI, parts: ConsoleParts, renderer: Renderer, throttle: Th
         if account is None or not is_right or account.is_disabled or account.must_change:
             deed = deed_of(request, name, "login.refused", terminal.label, login="pin")
             await parts.audit.append(deed)
-            wrong[name] += bool(account and kept)
-            if wrong[name] >= DROPPED_AFTER:
-                wrong.pop(name)
+            if account and kept and await parts.audit.wrong_pins(name) >= DROPPED_AFTER:
                 dropped = deed.model_copy(update={"action": "user.pin.dropped", "object": name})
                 await parts.accounts.set_pin(name, "", dropped)
             return await again(401, "login.pin_wrong")
-        wrong.pop(name, None)
         for key in keys:
             throttle.succeeded(key)
         return await open_session(request, parts, account, there, "pin", terminal.secret_hash)

@@ -141,6 +141,31 @@ async def test_wrong_pins_are_slowed_down_and_the_pin_is_dropped(
     assert "user.pin.dropped" in [row.action for row in await audit.latest(5)]
 
 
+async def test_wrong_pins_at_several_consoles_are_one_row(
+    browser: httpx.AsyncClient,
+    accounts: Accounts,
+    audit: ConsoleAudit,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Throttle, "wait_s", lambda self, *keys: 0.0)
+    await browser.post("/terminal", data={"code": "code-terminal"})
+    cookies = dict(browser.cookies)
+    for _ in range(DROPPED_AFTER - 1):
+        app = build_app(parts_of(accounts=accounts, audit=audit))  # another one, or begun again
+        async with client_of(app, None, headers=PAGE, cookies=cookies) as other:
+            assert (await with_pin(other, "000000")).status_code == 401
+    assert await audit.wrong_pins("ada") == DROPPED_AFTER - 1
+    assert (await with_pin(browser)).headers["location"] == "/live"
+    assert await audit.wrong_pins("ada") == 0, "a right one begins anew"
+    for _ in range(DROPPED_AFTER):
+        assert await accounts.pin_of("ada")
+        app = build_app(parts_of(accounts=accounts, audit=audit))
+        async with client_of(app, None, headers=PAGE, cookies=cookies) as other:
+            await with_pin(other, "000000")
+    assert await accounts.pin_of("ada") == ""
+    assert await audit.wrong_pins("ada") == 0
+
+
 async def test_a_pin_is_chosen_with_the_password(
     browser: httpx.AsyncClient, accounts: Accounts, audit: ConsoleAudit
 ) -> None:
