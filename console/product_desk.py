@@ -1,6 +1,6 @@
 """Drafts of products as the console changes them: off the event loop, and written in the audit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, ParamSpec, TypeVar
 
 from fastapi import Request
@@ -8,8 +8,17 @@ from fastapi.concurrency import run_in_threadpool
 
 from console.identity import who_of
 from console.parts import ConsoleParts
-from console.product_drafts import DraftError, DraftStep, ProductDraft, ProductDrafts, next_step
+from console.product_drafts import (
+    Corner,
+    DraftError,
+    DraftStep,
+    ProductDraft,
+    ProductDrafts,
+    next_step,
+)
 
+MOVE: Final = "exemplar.move"
+"""A picture that was named before is of another class from now on."""
 MOST_BYTES: Final = 64 << 20
 """Of one picture that is sent."""
 Given = ParamSpec("Given")
@@ -95,6 +104,25 @@ class ProductDesk:
         if ended:
             await self._audit.append(who_of(request).deed(request, "product.cancel", draft.product))
         return ended
+
+    async def name(
+        self, request: Request, key: str, name: str, class_name: str, outline: Sequence[Corner]
+    ) -> tuple[ProductDraft, str]:
+        """Say what a defect is called and where it is.
+
+        Returns:
+            The draft, and the class that the picture had before where it has another one now; that
+            is written in the audit.
+        """
+        before = {d.name: d.class_name for d in (await self.ask(self.drafts.read, key)).defects}
+        draft = await self.ask(self.drafts.name_defect, key, name, class_name, outline)
+        after = next(d.class_name for d in draft.defects if d.name == name)
+        old = before.get(name, "")
+        if old in ("", after):
+            return draft, ""
+        said = {"before": old, "after": after, "reason": name}
+        await self._audit.append(who_of(request).deed(request, MOVE, draft.product, **said))
+        return draft, old
 
     async def write_policy(self, request: Request, key: str, text: str) -> ProductDraft:
         """Take a text for the draft's policy, and check it."""

@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from rich.progress import track
 
 from andon.cli.exemplar_folders import mask_in
 from andon.cli.experts import find_artifact, list_inputs, list_normals, parts_near, parts_of
+from andon.cli.moved_pictures import MovedPicture, moved_by, tell_moved
 from andon.cli.options import (
     Json,
     More,
@@ -106,6 +108,7 @@ def teach_command(
 
     One to five pictures of different parts are enough for a class. They also teach the product's
     expert in force, or that of --artifact, as a new version; `andon models use` puts both in force.
+    A picture that was taught under another class changes it, which is said and in the audit.
     """
     from andon.cli import taught_experts
 
@@ -128,6 +131,7 @@ def teach_command(
             if unmarked:
                 typer.echo(f"{masks}: {unmarked} masks mark nothing and count as absent", err=True)
         normal, normal_parts = [f.read_bytes() for f in shown], [part_of.get(f, "") for f in shown]
+        moved = moved_by(before, lessons)
         taught_experts.hold_exemplars(folder, product)
         path = teach_product(
             folder,
@@ -141,10 +145,11 @@ def teach_command(
         taught = None
         if expert is not None and chosen.expert:
             taught = taught_experts.teach_expert(path, expert, normal, normal_parts)
+    tell_moved(product, moved)
     made = taught.made.exemplars if taught else path
     waits = taught.waits if taught else ""
     waits = waits or taught_experts.waiting_exemplars(folder, product, made)
-    _show_bundle(made, as_json, taught, waits)
+    _show_bundle(made, as_json, taught, waits, moved)
 
 
 def _writable_root(given: Path | None) -> Path:
@@ -276,7 +281,11 @@ def _latest(root: Path | None, product: str) -> Path:
 
 
 def _show_bundle(
-    path: Path, as_json: bool, taught: "TaughtExpert | None" = None, waits: str = ""
+    path: Path,
+    as_json: bool,
+    taught: "TaughtExpert | None" = None,
+    waits: str = "",
+    moved: Sequence[MovedPicture] = (),
 ) -> None:
     bundle = load_bundle(path)
     by_class = {name: bundle.of_class(name) for name in bundle.classes}
@@ -308,5 +317,6 @@ def _show_bundle(
         "path": str(path),
         **({"taught": taught.as_json()} if taught else {}),
         **({"waits": waits} if waits else {}),
+        **({"moved": [asdict(each) for each in moved]} if moved else {}),
     }
     print_found(body, shown, as_json)

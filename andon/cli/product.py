@@ -238,9 +238,13 @@ def _take_defects(
     import cv2
     import numpy as np
 
+    from andon.cli.moved_pictures import MovedPicture, tell_moved
+    from serving.bundles import digest_of
     from serving.experts.images import read_image
 
     masks = {file.path: read_mask(file, read_image(file.path)) for file in files if file.mask}
+    before = {d.digest: d.class_name for d in workspace.read().named}
+    moved = []
     for each in files:
         marked = masks.get(each.path)
         drawn = None if marked is None else cv2.imencode(".png", marked.astype(np.uint8) * 255)[1]
@@ -248,6 +252,11 @@ def _take_defects(
         workspace.add_defect(
             each.path.name, each.path.read_bytes(), each.class_name, mask, each.part
         )
+        digest, after = digest_of(each.path.read_bytes()), each.class_name
+        if before.get(digest, after) != after:
+            moved.append(MovedPicture(str(each.path), before[digest], after))
+        before[digest] = after
+    tell_moved(workspace.read().product, moved)
     for words in filter(None, chosen.actions.split(",")):
         name, _, action = words.strip().rpartition(":")
         if action not in list(Action):

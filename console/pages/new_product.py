@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlencode
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -33,6 +34,7 @@ ENOUGH: Final = 100
 FEWEST: Final = 12
 SHOWN: Final = 60
 """Small pictures of good parts that are shown; all may be asked for."""
+_NAME: Final = 200
 _SMALL_PX: Final = 240
 _LARGE_PX: Final = 1200
 _STAGES: Final = {
@@ -73,9 +75,12 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         return RedirectResponse(f"/products/new/{draft.key}", 303)
 
     @app.get("/products/new/{key}", include_in_schema=False)
-    async def page(request: Request, key: str, every: str = "") -> Response:
+    async def page(
+        request: Request, key: str, every: str = "", moved: str = "", before: str = ""
+    ) -> Response:
         """All steps of one product."""
-        return await _page(request, desk, renderer, key, every=bool(every))
+        was = (moved[:_NAME], before[:_NAME])
+        return await _page(request, desk, renderer, key, every=bool(every), moved=was)
 
     @app.get("/products/new/{key}/work", include_in_schema=False)
     async def work(request: Request, key: str) -> Response:
@@ -127,6 +132,7 @@ async def _page(
     status: int = 200,
     problem: str = "",
     every: bool = False,
+    moved: tuple[str, str] = ("", ""),
 ) -> Response:
     draft = await desk.ask(desk.drafts.read, key)
     work = await desk.ask(desk.drafts.work, key)
@@ -140,6 +146,8 @@ async def _page(
         draft=draft,
         key=key,
         problem=problem,
+        moved=next((d for d in draft.named if d.name == moved[0]), None),
+        moved_from=moved[1],
         next=next_step(draft),
         work=work,
         busy=await desk.ask(desk.drafts.busy),
@@ -191,8 +199,9 @@ async def _do(request: Request, desk: ProductDesk, key: str, form: Mapping[str, 
             return f"{there}#odd"
         case "name":
             outline = _corners(form.get("outline", ""))
-            await desk.ask(drafts.name_defect, key, name, form.get("class", ""), outline)
-            return f"{there}#defects"
+            _, old = await desk.name(request, key, name, form.get("class", ""), outline)
+            moved = f"?{urlencode({'moved': name, 'before': old})}" if old else ""
+            return f"{there}{moved}#defects"
         case "remove":
             await desk.ask(drafts.remove_defect, key, name)
             return f"{there}#defects"

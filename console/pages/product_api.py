@@ -108,9 +108,12 @@ def _add_pictures(router: APIRouter, desk: ProductDesk) -> None:
         return await desk.take(request, key, "defects", name)
 
     @router.put("/{key}/defects/{name}")
-    async def name_defect(key: str, name: str, asked: NamedDefect) -> ProductDraft:
+    async def name_defect(
+        request: Request, key: str, name: str, asked: NamedDefect
+    ) -> ProductDraft:
         """Say what a defect is called and where it is."""
-        return await desk.ask(desk.drafts.name_defect, key, name, asked.class_name, asked.outline)
+        draft, _ = await desk.name(request, key, name, asked.class_name, asked.outline)
+        return draft
 
     @router.delete("/{key}/defects/{name}")
     async def remove_defect(key: str, name: str) -> ProductDraft:

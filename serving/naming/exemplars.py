@@ -148,7 +148,7 @@ def teach(bundle: ExemplarBundle, examples: Iterable[Exemplar]) -> ExemplarBundl
     """Add labelled examples; a picture already in the bundle is moved.
 
     The same picture is held once: taught again under another class it changes class, so that a
-    correction needs no deletion.
+    correction needs no deletion. What was made from it, to show it under a new light, goes then.
 
     Raises:
         ExemplarError: the class name is empty or reserved, or folds like another class.
@@ -158,7 +158,12 @@ def teach(bundle: ExemplarBundle, examples: Iterable[Exemplar]) -> ExemplarBundl
         check_class(example.class_name)
         _check_apart(bundle, example.class_name)
         fresh[example.sha256] = replace(example, mask=_checked_mask(example.mask))
-    kept = tuple(e for e in bundle.exemplars if e.sha256 not in fresh)
+    kept = tuple(
+        e
+        for e in bundle.exemplars
+        if e.sha256 not in fresh
+        and (e.origin not in fresh or fresh[e.origin].class_name == e.class_name)
+    )
     taught = replace(bundle, exemplars=kept + tuple(fresh.values()))
     for class_name in taught.classes:
         held = len(taught.of_class(class_name))

@@ -104,6 +104,23 @@ async def test_no_picture_is_read_beyond_its_bound(
 
 
 @pytest.mark.asyncio
+async def test_a_picture_that_changes_its_class_is_said_and_written_down(
+    engineer: httpx.AsyncClient, audit: Written
+) -> None:
+    key = await begun(engineer)
+    page, place = f"/products/new/{key}", f"/api/products/drafts/{key}/defects"
+    await engineer.post(f"{place}?name=1.png", content=png(1, bad=True))
+    for name in ("scratch", "scratch", "<b>dent"):
+        said = {"do": "name", "name": "1.png", "class": name}
+        there = (await engineer.post(page, data=said)).headers["location"]
+    told = (await engineer.get(there)).text
+    assert "1.png was named scratch and is &lt;b&gt;dent from now on" in told
+    await engineer.put(f"{place}/1.png", json={"class_name": "crack", "outline": []})
+    rows = [(d.before, d.after, d.reason) for d in audit.rows if d.action == "exemplar.move"]
+    assert rows == [("scratch", "<b>dent", "1.png"), ("<b>dent", "crack", "1.png")]
+
+
+@pytest.mark.asyncio
 async def test_defects_are_outlined_named_and_mean_something(
     engineer: httpx.AsyncClient, drafts: Workshop
 ) -> None:

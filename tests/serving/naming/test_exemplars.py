@@ -110,6 +110,17 @@ def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
         load_bundle(tmp_path)
 
 
+def test_a_correction_takes_what_was_made_from_the_picture_along() -> None:
+    """A picture that shows an old part under a new light kept the class that was corrected."""
+    bundle = a_bundle()
+    (own,) = bundle.exemplars
+    relit = replace(own, image=png(plate(3)), origin=own.sha256)
+    both = replace(bundle, exemplars=(own, relit))
+    assert [e.sha256 for e in teach(both, [own]).exemplars] == [relit.sha256, own.sha256]
+    corrected = teach(both, [replace(own, class_name="dent")])
+    assert [e.class_name for e in corrected.exemplars] == ["dent"]
+
+
 def test_a_picture_taught_again_changes_class() -> None:
     bundle = a_bundle()
     example = bundle.exemplars[0]
