@@ -165,7 +165,7 @@ class Gateway:
             try:
                 self._hear(event)
             except Exception:  # one event's failure must not stop those behind it
-                log.exception("feed.refused", event=type(event).__name__, line=event.line)
+                log.exception("feed.refused", kind=type(event).__name__, line=event.line)
 
     def _hear(self, event: Decision | Alert | ChangeoverStep) -> None:
         if isinstance(event, ChangeoverStep):

@@ -120,10 +120,13 @@ async def test_a_feed_that_dies_is_a_fault_and_is_begun_again(tmp_path: Path) ->
 async def test_an_event_that_the_gateway_cannot_use_stops_none_behind_it(
     tmp_path: Path,
 ) -> None:
-    async with running_line(tmp_path, PLC, config=ROOMY) as line:
-        await line.start_gateway()
-        line.bus.feed.tell(decision_for(frame_on("line1")).model_copy(update={"decided_at": "x"}))
-        line.bus.answer = at_once
-        await line.plc.trigger(PlannedPart(part_id="a", product_id="demo"))
-        await line.plc.settled(1)
-        assert entries_of(line.plc.ledger.rows)[0].source == "expert"
+    with capture_logs() as told:
+        async with running_line(tmp_path, PLC, config=ROOMY) as line:
+            await line.start_gateway()
+            unusable = decision_for(frame_on("line1")).model_copy(update={"decided_at": "x"})
+            line.bus.feed.tell(unusable)
+            line.bus.answer = at_once
+            await line.plc.trigger(PlannedPart(part_id="a", product_id="demo"))
+            await line.plc.settled(1)
+            assert entries_of(line.plc.ledger.rows)[0].source == "expert"
+    assert (said(told, "feed.refused"), said(told, "follower.died")) == (1, 0)
