@@ -16,6 +16,9 @@ from connectors.gateway.part_events import part_of
 from connectors.gateway.spool import Spool
 from connectors.gateway.spooling_publisher import SpoolingPublisher
 from connectors.handshake.signals import Signal
+from connectors.handshake.state import State
+from connectors.handshake.values import Command
+from connectors.line_link import LineLink
 from connectors.opcua.link import OpcUaLink
 from connectors.settings import GatewaySettings
 from infra.stack.process import free_port
@@ -185,6 +188,9 @@ class Line:
     config: GatewaySettings = field(default_factory=GatewaySettings)
     owned: bool = False
     """Whether the gateway minds that another one may be in charge of the controller."""
+    on_step: Callable[[State, State, Sequence[Command]], None] = lambda *_: None
+    by: Callable[[LineLink], LineLink] = lambda link: link
+    """What stands between the gateway and the wire."""
     gateway: Gateway | None = None
     _task: asyncio.Task | None = None
 
@@ -197,7 +203,7 @@ class Line:
         policies = TwinPolicies()
         policies.put(ReworkPolicy("demo"))
         policies.put(TwinPolicy("board"))
-        link = OpcUaLink(settings)
+        link = self.by(OpcUaLink(settings))
         owner = OwnedLink(link, settings, self.folder / "line.owner", settings.standby)
         ports = GatewayPorts(
             link=owner if self.owned else link,
@@ -207,6 +213,7 @@ class Line:
             feed=self.bus.feed,
             policies=policies,
             in_charge=(lambda: owner.in_charge) if self.owned else (lambda: True),
+            on_step=self.on_step,
         )
         self.gateway = Gateway(settings, ports)
         self._task = asyncio.create_task(self.gateway.run())
