@@ -51,6 +51,13 @@
     problem.hidden = !words;
   }
 
+  // Whose session has ended is told where to log in; what the server says is for programs.
+  function tellError(error, words) {
+    if (error.status !== 401) return tell(words.replace("{why}", error.message));
+    problem.replaceChildren(...document.getElementById("ended").content.cloneNode(true).firstElementChild.childNodes);
+    problem.hidden = false;
+  }
+
   // --- the deck -------------------------------------------------------------------------------
 
   function show(next) {
@@ -94,7 +101,7 @@
         if (!card() && deck.firstElementChild) show(deck.firstElementChild);
       })
       .catch((error) => {
-        tell(page.dataset.away.replace("{why}", error.message));
+        tellError(error, page.dataset.away);
         isDry = true;
         setTimeout(() => ((isDry = false), fill()), 5000);
       })
@@ -130,7 +137,7 @@
         figures();
       } catch (error) {
         const gone = error.status === 409;
-        tell((gone ? page.dataset.taken : page.dataset.failed).replace("{part}", own.dataset.name).replace("{why}", error.message));
+        tellError(error, (gone ? page.dataset.taken : page.dataset.failed).replace("{part}", own.dataset.name));
         if (gone) return;
         const now = card();
         if (now) deck.prepend(now);
@@ -141,6 +148,11 @@
       }
     });
   }
+
+  // Who leaves before the last verdicts are taken is asked: they would be lost without a word.
+  addEventListener("beforeunload", (event) => {
+    if (unsent) event.preventDefault();
+  });
 
   function undo() {
     tell("");
@@ -161,7 +173,7 @@
         figures();
       } catch (error) {
         if (error.status === 404) last.remove();
-        tell(error.status === 404 ? page.dataset.nothingToUndo : page.dataset.away.replace("{why}", error.message));
+        tellError(error, error.status === 404 ? page.dataset.nothingToUndo : page.dataset.away);
       }
     });
   }
@@ -188,6 +200,7 @@
         y = Math.min(0, Math.max(1 - scale, y));
         view.style.transform = `translate(${x * box.width}px, ${y * box.height}px) scale(${scale})`;
       }
+      stage.classList.toggle("close", scale > 1);
     }
     function zoom(factor, at = [0.5, 0.5]) {
       const before = scale;
@@ -494,7 +507,7 @@
     lens.move((event.clientX - drag[1]) / drag[0].width, (event.clientY - drag[2]) / drag[0].height);
     [drag[1], drag[2]] = [event.clientX, event.clientY];
   });
-  addEventListener("pointerup", () => (drag = null));
+  for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => (drag = null));
 
   // Keys of one letter can be switched off (WCAG 2.1.4): whoever dictates would press them.
   try {

@@ -222,3 +222,45 @@ async def test_keys_can_be_switched_off_and_notes_are_typed(desk: Desk, history:
     (only,) = (await history.list_frames(FrameFilter(reviewed=True))).frames
     assert only.review is not None
     assert (only.review.severity, only.review.comment) == ("defect", "nu")
+
+
+@pytest.mark.timeout(300)
+async def test_whose_session_has_ended_is_told_where_to_log_in(desk: Desk) -> None:
+    part = await desk.part()
+    await desk.page.cookie(desk.base, "andon_session", "nobody's")
+    await desk.key("n")
+    await desk.until("!document.getElementById('review-problem').hidden")
+    words = "document.getElementById('review-problem').textContent"
+    assert "Your session has ended" in await desk.page.value(words, str)
+    link = "document.querySelector('#review-problem a').pathname"
+    assert await desk.page.value(link, str) == "/login"
+    assert await desk.part() == part, "to be said again"
+    await desk.page.cookie(desk.base, "andon_session", "quality")
+    assert (await desk.press("n"))["verdicts"] == 1
+    desk.page.errors[:] = [told for told in desk.page.errors if "401" not in told]
+
+
+@pytest.mark.timeout(300)
+async def test_who_leaves_before_a_verdict_is_taken_is_asked(desk: Desk) -> None:
+    leave = "(() => { const one = new Event('beforeunload', { cancelable: true });"
+    leave += " dispatchEvent(one); return one.defaultPrevented; })()"
+    assert await desk.page.value(leave, bool) is False
+    slow = "window.fetch = ((real) => async (...asked) => { await new Promise((go) =>"
+    await desk.page.value(
+        f"{slow} (window.goOn = go)); return real(...asked); }})(fetch), 'slow'", str
+    )
+    await desk.key("n")
+    assert await desk.page.value(leave, bool) is True
+    await desk.page.value("goOn(), 'on'", str)
+    await desk.until("document.querySelectorAll('#said li').length === 1")
+    assert await desk.page.value(leave, bool) is False
+
+
+@pytest.mark.timeout(300)
+async def test_a_finger_on_the_whole_picture_moves_the_page(desk: Desk) -> None:
+    touch = "getComputedStyle(document.querySelector('#stage .lens')).touchAction"
+    assert await desk.page.value(touch, str) == "auto"
+    await desk.key("+")
+    assert await desk.page.value(touch, str) == "none", "it moves the picture"
+    await desk.key("0")
+    assert await desk.page.value(touch, str) == "auto"
