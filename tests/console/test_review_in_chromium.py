@@ -116,7 +116,7 @@ async def desk(
         history=history,
         audit=audit,
         leases=leases,
-        store=_Closable(store),
+        store=ClosableStore(store),
         publisher=Recorded(writer),
         lessons=Taught(),
     )
@@ -132,7 +132,7 @@ async def desk(
         assert await page.value("andonRefused.length", int) == 0
 
 
-class _Closable(InMemoryImageStore):
+class ClosableStore(InMemoryImageStore):
     """The store of a console that ends."""
 
     def __init__(self, of: InMemoryImageStore) -> None:
