@@ -101,6 +101,15 @@ BUILD = MetricRow(
     "Two for longer than an upgrade takes: a process was not started again.",
     common=(),
 )
+CERTIFICATE = MetricRow(
+    "andon_certificate_ends_timestamp_seconds",
+    "gauge",
+    "When a certificate ends that the process shows, trusts or is shown, as Unix time",
+    ("certificate",),
+    "Within a month: renew it; a connection that stands is not cut, and the next one is refused.",
+    common=(),
+)
+OF_ALL = (BUILD, CERTIFICATE)
 """Of every process, beside its own metrics."""
 
 
@@ -113,9 +122,9 @@ def served(
     port: int,
     host: str = "127.0.0.1",
     setting: str = "ANDON_WORKER__METRICS_PORT",
-    build: str = "",
+    of_all: Mapping[MetricRow, Read] | None = None,
 ) -> Callable[[], None]:
-    """Expose a registry on ``port`` of ``host``, with the ``build`` that runs where one is named;
+    """Expose a registry on ``port`` of ``host``, with what every process tells (``OF_ALL``);
     returns what stops it.
 
     Raises:
@@ -129,8 +138,8 @@ def served(
             "each process of a host needs a port of its own, and 0 exposes nothing"
         ) from error
 
-    if build:
-        BUILD.gauge(registry).labels(build).set(1)
+    for row, read in (of_all or {}).items():
+        registry.register(Sampled(row, read, ()))
 
     def stop() -> None:
         server.shutdown()

@@ -28,10 +28,10 @@ def console(
         return
     import uvicorn
 
-    from andon.build import build
     from andon.log import configure_logging
     from andon.settings import load_settings
     from andon.wiring.console import console_parts
+    from andon.wiring.exposition import of_all
     from console.app import build_app
     from streams.addresses import is_loopback
     from streams.exposition import served
@@ -43,7 +43,7 @@ def console(
     web = build_app(parts, names, _announce)
     if parts.meter is not None:
         setting = "ANDON_CONSOLE__METRICS_PORT"
-        served(parts.meter.registry, own.metrics_port, own.metrics_host, setting, build())
+        served(parts.meter.registry, own.metrics_port, own.metrics_host, setting, of_all(settings))
     if not is_loopback(host):
         words = "what is typed there, passwords too, is not encrypted; put TLS before it"
         typer.echo(f"warning: {host} is not loopback, and {words}", err=True)

@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 import signal
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -16,6 +17,7 @@ from andon.processes.status import telling
 from andon.sd_notify import notify_ready, notify_stopping
 from andon.settings import Settings
 from andon.wiring import brokers, edge, opened, signed_policies, storage
+from andon.wiring.exposition import of_all
 from andon.wiring.tracing import spans_of
 from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.adapters import GatewayPorts
@@ -56,9 +58,15 @@ async def run_gateway(settings: Settings) -> None:
     quieten()
     async with AsyncExitStack() as stack:
         stack.enter_context(watched_loop(settings.stall_ms))
-        link = edge.line_link(settings)
+        certificates: dict[str, datetime] = {}
+        link = edge.line_link(settings, certificates.update)
         gateway, following, _ = await compose(
-            settings, stack, link, lambda: link.in_charge, lambda: link.number
+            settings,
+            stack,
+            link,
+            lambda: link.in_charge,
+            lambda: link.number,
+            lambda: certificates,
         )
         wanted, connection = brokers.topics_wanted(settings), brokers.kafka_connection(settings)
         async with beside(announce(following), tell_of_broker(connection, wanted, log.error)):
@@ -99,6 +107,7 @@ async def compose(
     link: LineLink,
     in_charge: Callable[[], bool] = lambda: True,
     owner: Callable[[], int] = lambda: 0,
+    certificates: Callable[[], Mapping[str, datetime]] = dict,
 ) -> tuple[Gateway, asyncio.Event, PolicySource]:
     """The gateway over its adapters, which are closed with ``stack``.
 
@@ -108,6 +117,7 @@ async def compose(
         link: to the line controller.
         in_charge: whether this gateway speaks for the controller's parts.
         owner: the number under which it does; 0 where there is none.
+        certificates: when those of the connection to the controller end.
 
     Returns:
         The gateway, an event that is set once Kafka's decisions are followed, and the policies.
@@ -143,7 +153,8 @@ async def compose(
     )
     if own.metrics_port:
         setting = "ANDON_GATEWAY__METRICS_PORT"
-        stack.callback(served(meter.registry, own.metrics_port, own.metrics_host, setting, build()))
+        told = of_all(settings, certificates)
+        stack.callback(served(meter.registry, own.metrics_port, own.metrics_host, setting, told))
     traces = await _traces(settings, stack)
     if traces is not None:
         publisher.traces, feed.on_decision = traces, traces.heard

@@ -22,6 +22,7 @@ from andon.processes.status import telling
 from andon.sd_notify import notify_ready, notify_stopping
 from andon.settings import Settings
 from andon.wiring import brokers, opened, ray_serve, signed_policies, storage
+from andon.wiring.exposition import of_all
 from andon.wiring.tracing import spans_of
 from streams.cancellation import beside
 from streams.errors import AndonError
@@ -93,7 +94,7 @@ def role_config(role: RoleName, settings: Settings, instance: str | None = None)
         status_every_s=settings.status_every_s,
         metrics_port=worker.metrics_port,
         metrics_host=worker.metrics_host,
-        build=build(),
+        of_all=of_all(settings),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from andon.reference.text import GENERATED, table
 from connectors.gateway.metrics import GATEWAY_LABELS, GATEWAY_METRICS
 from console.metrics import CONSOLE_LABELS, CONSOLE_METRICS
-from streams.exposition import BUILD, MetricRow
+from streams.exposition import OF_ALL, MetricRow
 from streams.roles.metrics import LABELS, METRICS
 
 _HEAD: Final = f"""# Metrics
@@ -47,14 +47,13 @@ def reference() -> str:
     lines += ["", "## The console", "", _OF_CONSOLE, ""]
     lines += table(heads, [_row(metric) for metric in CONSOLE_METRICS])
     lines += ["", "## Each of them", ""]
-    lines += table(heads, [_row(BUILD)])
+    lines += table(heads, [_row(metric) for metric in OF_ALL])
     lines += ["", "## Labels", ""]
-    labels = (
-        {"build": "version and commit, as `andon --version` says them"}
-        | LABELS
-        | GATEWAY_LABELS
-        | CONSOLE_LABELS
-    )
+    of_all = {
+        "build": "version and commit, as `andon --version` says them",
+        "certificate": "whose it is, with its file where a setting names one",
+    }
+    labels = of_all | LABELS | GATEWAY_LABELS | CONSOLE_LABELS
     lines += table(["label", "values"], [[f"`{name}`", words] for name, words in labels.items()])
     return "\n".join(lines) + "\n"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from connectors.gateway.ownership import OwnedLink
     from connectors.gateway.spool import Spool
     from connectors.opcua.probe import Probed
-    from connectors.opcua.secured import Offered
+    from connectors.opcua.secured import Ends, Offered
     from connectors.pki.folder import PkiFolder
     from streams.ports import Camera, ImageStore
 
@@ -67,14 +67,17 @@ async def survey_camera(settings: Settings, n: int, say: Callable[[int], None]) 
     return await survey(cameras(settings)[0], n, say)
 
 
-def line_link(settings: Settings) -> "OwnedLink":
-    """The OPC UA connection to the line controller, for as long as this gateway is in charge."""
+def line_link(
+    settings: Settings, on_certificates: "Callable[[Ends], None]" = lambda _: None
+) -> "OwnedLink":
+    """The OPC UA connection to the line controller, for as long as this gateway is in charge;
+    ``on_certificates`` is told when those end that a connection begins with."""
     from connectors.gateway.ownership import OwnedLink
     from connectors.opcua.link import OpcUaLink
 
     own = settings.gateway
     memory = own.journal_dir / f"{place(settings)}.owner"
-    return OwnedLink(OpcUaLink(own), own, memory, own.standby)
+    return OwnedLink(OpcUaLink(own, on_certificates), own, memory, own.standby)
 
 
 async def probe_controller(settings: Settings) -> "Probed":

@@ -19,7 +19,7 @@ from connectors.handshake.signals import WATCHED, Signal, SignalValue, SignalVal
 from connectors.handshake.values import Notice, TriggerAge
 from connectors.line_link import LinkEvent
 from connectors.opcua.node_set import ABSENT, AbsenceNotes, NodeSet, open_node_set, read_in_parts
-from connectors.opcua.secured import connect, make_client, warn_unless_secured, words_of
+from connectors.opcua.secured import Ends, connect, make_client, warn_unless_secured, words_of
 from connectors.opcua.subscription import Intervals, Notifications, seconds_of, subscribe
 from connectors.opcua.trigger_time import TriggerTime
 from connectors.settings import GatewaySettings
@@ -65,10 +65,13 @@ class OpcUaLink:
     Args:
         settings: the controller's address, security and node set, deadlines and the cap of the
             back-off.
+        on_certificates: told when the certificates end that a connection begins with.
     """
 
-    def __init__(self, settings: GatewaySettings) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: GatewaySettings, on_certificates: Callable[[Ends], None] = lambda _: None
+    ) -> None:
+        self._settings, self._on_certificates = settings, on_certificates
         self._url = settings.plc_url
         self._timeout = settings.plc_timeout_s
         self._state = LinkState.DISCONNECTED
@@ -287,7 +290,7 @@ class OpcUaLink:
 
     async def _establish(self, client: Client) -> Notifications:
         async with asyncio.timeout(4 * self._timeout):
-            await connect(client, self._settings)
+            self._on_certificates(await connect(client, self._settings))
             nodes = await open_node_set(client, self._settings)
             events = Notifications(nodes, self.drop)
             asked_ms = self._settings.publishing_interval_ms

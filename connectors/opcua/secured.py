@@ -5,7 +5,7 @@ server signed. asyncua has a validator of its own, which is not used (ADR 0150).
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +34,8 @@ from streams.addresses import is_loopback
 from streams.errors import AndonError
 
 log = structlog.get_logger(__name__)
+Ends = Mapping[str, datetime]
+"""When certificates end, by whose they are."""
 POLICIES: Final = {
     "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,
     "Aes128Sha256RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
@@ -159,8 +161,11 @@ def warn_unless_secured(settings: GatewaySettings) -> None:
         log.warning("plc.not_secured", **told)
 
 
-async def connect(client: Client, settings: GatewaySettings) -> None:
+async def connect(client: Client, settings: GatewaySettings) -> Ends:
     """Connect with the security that the settings ask for; the caller sets the deadline.
+
+    Returns:
+        When the certificates end that the connection began with; none where it is not secured.
 
     Raises:
         CertificateRefusedError: the server's certificate is not trusted.
@@ -170,8 +175,8 @@ async def connect(client: Client, settings: GatewaySettings) -> None:
     """
     if settings.security_policy == "None":
         await client.connect()
-        return
-    identity = await _secure(client, settings)
+        return {}
+    identity, ends = await _secure(client, settings)
     try:
         await client.connect()
     except ua.UaStatusCodeError as error:
@@ -185,9 +190,10 @@ async def connect(client: Client, settings: GatewaySettings) -> None:
             who = settings.user_name or settings.user_certificate or "anonymous"
             raise LinkError(f"the controller does not accept the user {who}: {status}") from error
         raise
+    return ends
 
 
-async def _secure(client: Client, settings: GatewaySettings) -> Identity:
+async def _secure(client: Client, settings: GatewaySettings) -> tuple[Identity, Ends]:
     """Read the certificates, judge the server's, and set the client's policy and user."""
     pki = pki_of(settings)
     identity, trust = await asyncio.to_thread(_read, pki)
@@ -211,7 +217,11 @@ async def _secure(client: Client, settings: GatewaySettings) -> Identity:
 
     client.certificate_validator = of_session
     await _set_user(client, settings)
-    return identity
+    ends = {
+        "the controller's for OPC UA": certificate.not_valid_after_utc,
+        "the gateway's for OPC UA, of this connection": identity.certificate.not_valid_after_utc,
+    }
+    return identity, ends
 
 
 def _read(pki: PkiFolder) -> tuple[Identity, TrustList]:

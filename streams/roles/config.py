@@ -1,8 +1,10 @@
 """What a role must be told: frozen values that the composition root fills from the settings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from streams.exposition import MetricRow, Read
 from streams.kafka.faust_app import BusConfig
 from streams.topics import MIB
 
@@ -90,5 +92,5 @@ class RoleConfig:
     """Prometheus port; 0 is off."""
     metrics_host: str = "127.0.0.1"
     """Address that the Prometheus port listens on."""
-    build: str = ""
-    """Which build of Andon runs, for Prometheus."""
+    of_all: Mapping[MetricRow, Read] = field(default_factory=dict)
+    """What every process tells Prometheus, such as which build it runs."""

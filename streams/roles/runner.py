@@ -110,8 +110,8 @@ class RoleRunner:
     def _served_metrics(self) -> Callable[[], None] | None:
         """What stops the exposition, where there is one."""
         port, host = self.config.metrics_port, self.config.metrics_host
-        registry, build = self.telemetry.registry, self.config.build
-        return served(registry, port, host, build=build) if port else None
+        registry, of_all = self.telemetry.registry, self.config.of_all
+        return served(registry, port, host, of_all=of_all) if port else None
 
     async def _run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None) -> None:
         config = self.config

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +14,12 @@ from andon.checks import examine
 from andon.checks.certificates import Ending, said_of
 from andon.checks.findings import CheckFailed, CheckWarned, Finding
 from andon.settings import Settings
+from andon.wiring.exposition import of_all
 from connectors.opcua.secured import pki_of
 from infra.stack import certificates
 from infra.stack.certificates import KeyPair, LocalAuthority
 from infra.stack.process import free_port
+from streams.exposition import CERTIFICATE
 
 NOW = dt.datetime(2026, 11, 30, tzinfo=dt.UTC)
 LOGIN = {"security_protocol": "SASL_SSL", "username": "a", "password": "b"}
@@ -83,6 +86,30 @@ def test_certificates_of_opc_ua_count_where_it_is_secured(
     assert found.warns
     assert "the gateway's own for OPC UA" in found.detail
     assert "trusted for OPC UA (CN=plc) ends in 3 days" in found.detail
+
+
+def test_each_process_tells_prometheus_when_its_certificates_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca = LocalAuthority(tmp_path).open().ca
+    pair = issued(tmp_path, "plc", 3, monkeypatch)
+    old = issued(tmp_path / "old", "old", -1, monkeypatch)
+    trusted = tmp_path / "pki" / "trusted"
+    trusted.mkdir(parents=True)
+    for name, one in (("plc", pair), ("old", old)):
+        (trusted / f"{name}.pem").write_bytes(one.cert.read_bytes())
+    settings = Settings.model_validate(
+        {
+            "kafka": {"ca_file": ca, **LOGIN},
+            "gateway": {"pki_dir": tmp_path / "pki", "security_policy": "Basic256Sha256"},
+        }
+    )
+    told = of_all(settings, lambda: {"the controller": NOW})[CERTIFICATE]
+    left = {name.partition(" (")[0]: end - time.time() for (name,), end in told().items()}
+    assert left.keys() == {"ANDON_KAFKA__CA_FILE", "trusted for OPC UA", "the controller"}
+    assert 2 < left["trusted for OPC UA"] / 86400 < 4, "and not the old one, which nobody needs"
+    (trusted / "plc.pem").write_text("no certificate")
+    assert told()[("the controller",)] == NOW.timestamp()
 
 
 @asynccontextmanager

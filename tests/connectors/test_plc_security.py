@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -240,15 +241,18 @@ async def test_what_is_accepted_while_the_gateway_waits_lets_it_in(tmp_path: Pat
     ours, theirs = folders(tmp_path, own("client"), own())
     ours.remove("trusted", own().certificate)
     events: list[LinkEvent] = []
+    ends: dict[str, datetime] = {}
     async with listening(with_user(theirs)) as server:
-        link = OpcUaLink(settings(server, ours))
+        link = OpcUaLink(settings(server, ours), ends.update)
         with capture_logs() as lines:
             running = asyncio.create_task(link.run(events.append))
             try:
                 await until(lambda: any(one["event"] == "plc.unreachable" for one in lines), 60)
                 assert thumbprint(own().certificate) in str(lines)
+                assert not ends
                 ours.put("trusted", own().certificate)
                 await until(lambda: bool(events), 60)
+                assert own().certificate.not_valid_after_utc in ends.values()
             finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)

@@ -16,6 +16,7 @@ from connectors.gateway.metrics import GATEWAY_METRICS, GatewayMeter
 from console.metrics import CONSOLE_METRICS, ConsoleMeter
 from console.plant_watch import PlantWatch
 from console.texts import translator
+from streams.exposition import OF_ALL
 from streams.roles.metrics import METRICS
 from streams.roles.results import Telemetry
 from streams.status import CHECK_OF
@@ -26,7 +27,7 @@ from tests.interop.tools import promtool
 pytestmark = pytest.mark.timeout(2400)  # the first of them may build promtool
 RULES = Path(__file__).parents[2] / "infra" / "prometheus" / "andon.rules.yaml"
 TESTS = sorted(RULES.parent.glob("andon.rules*.test.yaml"))
-ALL_METRICS = (*METRICS, *GATEWAY_METRICS, *CONSOLE_METRICS)
+ALL_METRICS = (*METRICS, *GATEWAY_METRICS, *CONSOLE_METRICS, *OF_ALL)
 SEVERITIES = {"critical", "warning"}
 
 

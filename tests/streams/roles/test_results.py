@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from streams.exposition import MetricsPortError, served
+from streams.exposition import BUILD, MetricsPortError, served
 from streams.failures import Cause, TransientError
 from streams.log import OncePer
 from streams.roles.results import Telemetry
@@ -61,6 +61,6 @@ def test_a_metrics_port_that_is_taken_is_named_by_its_setting() -> None:
 
 def test_a_scrape_tells_which_build_runs() -> None:
     telemetry = Telemetry("inspect")
-    served(telemetry.registry, 0, build="1.0+g0123456789")()
+    served(telemetry.registry, 0, of_all={BUILD: lambda: {("1.0+g0123456789",): 1.0}})()
     told = telemetry.registry.get_sample_value
     assert told("andon_build_info", {"build": "1.0+g0123456789"}) == 1.0
