@@ -72,17 +72,39 @@ class PlantTimes(Section):
         >>> PlantTimes().shift_at(datetime(2026, 11, 23, 6, 30, tzinfo=UTC))[1].isoformat()
         '2026-11-23T00:00:00+00:00'
         """
-        zone = ZoneInfo(self.time_zone)
-        local = moment.astimezone(zone)
-        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        found = self._by_clock(moment)
+        local = moment.astimezone(ZoneInfo(self.time_zone))
+        if not local.fold:
+            return found
+        # the clock went back: a shift that ended in what comes twice does not begin again
+        twice = local - local.replace(fold=0).astimezone(UTC)
+        before = range(1, twice // timedelta(minutes=_QUARTER) + 1)
+        earlier = (self._by_clock(moment - n * timedelta(minutes=_QUARTER)) for n in before)
+        return max((found, *earlier), key=lambda one: one[1])
+
+    def _by_clock(self, moment: datetime) -> tuple[str, datetime]:
+        """The shift that the plant's clock shows, whatever it showed before."""
+        local = moment.astimezone(ZoneInfo(self.time_zone))
+        midnight = datetime.combine(local.date(), time.min)
         minute = local.hour * 60 + local.minute
         for name, shift in self.shifts.items():
             span = shift.minutes()
             for days_back in (0, 1):
                 if minute + days_back * _DAY in span:
-                    start = midnight + timedelta(days=-days_back, minutes=span.start)
-                    return name, start.replace(tzinfo=zone).astimezone(UTC)
-        return "day", midnight.replace(tzinfo=zone).astimezone(UTC)
+                    return name, self._at(midnight, span.start - days_back * _DAY)
+        return "day", self._at(midnight, 0)
+
+    def _at(self, midnight: datetime, minute: int) -> datetime:
+        """The first moment, in UTC, at which the plant's clock shows that minute or a later one.
+
+        A clock that goes forward leaves minutes out, and one that goes back shows some twice.
+        """
+        zone, wanted = ZoneInfo(self.time_zone), midnight + timedelta(minutes=minute)
+        first = wanted.replace(tzinfo=zone, fold=1).astimezone(UTC)
+        last = wanted.replace(tzinfo=zone).astimezone(UTC)
+        while first < last and first.astimezone(zone).replace(tzinfo=None) < wanted:
+            first += timedelta(minutes=_QUARTER)
+        return min(first, last)
 
     def span(self, day: date, days: int = 1, shift: str = "") -> tuple[datetime, datetime]:
         """First moment of a day, of some days or of a day's shift, and the first one after it.
@@ -94,13 +116,8 @@ class PlantTimes(Section):
             KeyError: there is no such shift.
         """
         midnight = datetime.combine(day, time.min)
-        first, last = midnight, midnight + timedelta(days=days)
-        if shift:
-            inside = self.shifts[shift].minutes()
-            first = midnight + timedelta(minutes=inside.start)
-            last = midnight + timedelta(minutes=inside.stop)
-        zone = ZoneInfo(self.time_zone)
-        return first.replace(tzinfo=zone).astimezone(UTC), last.replace(tzinfo=zone).astimezone(UTC)
+        inside = self.shifts[shift].minutes() if shift else range(days * _DAY)
+        return self._at(midnight, inside.start), self._at(midnight, inside.stop)
 
     def daily(self, shift: str) -> DailySpan:
         """A shift as a span of every day. Raises ``KeyError`` for one that there is not."""
