@@ -25,8 +25,7 @@ from console.product_drafts import (
     ProductDraft,
 )
 from serving.bundles import digest_of, write_whole
-from streams.errors import UndecodableImageError
-from streams.images.decoding import decode
+from serving.experts.images import fault_of_picture
 from streams.images.files import CONTENT_TYPES
 from streams.names import fault_of, key_of, normal_form
 
@@ -291,12 +290,9 @@ def _check_new(draft: ProductDraft, name: str, digest: str) -> None:
 
 def _checked(name: str, body: bytes) -> str:
     """The digest of a picture that experts can take, checked as the frames of the line are."""
-    if len(body) > MOST_BYTES:
-        raise DraftError(f"{name[:80]}: over {MOST_BYTES >> 20} MiB are not taken")
-    try:
-        decode(body)
-    except UndecodableImageError as error:
-        raise DraftError(f"{name[:80]}: {error}") from None
+    large = f"over {MOST_BYTES >> 20} MiB are not taken"
+    if fault := large if len(body) > MOST_BYTES else fault_of_picture(body):
+        raise DraftError(f"{name[:80]}: {fault}")
     return digest_of(body)
 
 

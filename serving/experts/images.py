@@ -19,14 +19,19 @@ from streams.images.files import list_pictures as list_images
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset(CONTENT_TYPES)
+LEAST_SIDE_PX = 32
+"""Of a photograph that an expert learns from: a thumbnail or one line of pixels shows no part."""
 _MOST_SAID = 100
 _said: set[str] = set()
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "LEAST_SIDE_PX",
     "DeeperImage",
     "decode_image",
     "decode_noted",
+    "fault_of_picture",
+    "fault_of_size",
     "list_images",
     "read_image",
     "read_marked",
@@ -94,6 +99,25 @@ def read_marked(place: Path) -> Mask:
     if found is None:
         raise UndecodableImage(f"{place}: no mask in this folder")
     return found
+
+
+def fault_of_size(height: int, width: int) -> str:
+    """What is wrong with a photograph's size, pixels, for learning; empty where nothing is.
+
+    >>> fault_of_size(480, 640)
+    ''
+    """
+    if min(height, width) >= LEAST_SIDE_PX:
+        return ""
+    return f"{width}x{height} pixels are too few: at least {LEAST_SIDE_PX} on each side"
+
+
+def fault_of_picture(data: bytes) -> str:
+    """Why an expert cannot learn from an encoded photograph; empty where it can."""
+    try:
+        return fault_of_size(*decode_noted(data).pixels.shape[:2])
+    except UndecodableImage as error:
+        return str(error)
 
 
 def decode_noted(data: bytes, bits: int | None = None) -> DecodedImage:

@@ -77,8 +77,8 @@ def train(
         checkpoints: folder that training of ``ddad`` is continued from and written to.
 
     Raises:
-        TrainingError: too few images or groups, or an option out of range.
-        UndecodableImage: names the file.
+        TrainingError: too few images or groups, images too small, or an option out of range.
+        UndecodableImage: names the files.
     """
     options = options or TrainOptions()
     torch.set_num_threads(options.choose_f32().threads)
@@ -91,13 +91,14 @@ def train(
         raise TrainingError(f"{options.expert!r} has no tiles; use 'patchcore' or a larger size")
     if len(images) < FEWEST_IMAGES:
         raise TrainingError(
-            f"{len(images)} images are too few; at least {FEWEST_IMAGES} are needed"
+            f"{len(images)} images are too few: give at least {FEWEST_IMAGES} of different good "
+            "parts, better 100"
         )
     normals = read_normals(product, images, groups or {}, options, report)
     if len(normals.files) < FEWEST_IMAGES:
         raise TrainingError(
-            f"{len(images)} images show {len(normals.files)} different pictures; at least "
-            f"{FEWEST_IMAGES} are needed"
+            f"{len(images)} images show {len(normals.files)} different pictures: give at least "
+            f"{FEWEST_IMAGES} of different good parts, better 100"
         )
     if options.expert == "ddad":
         return train_ddad(normals, options, report, checkpoints)

@@ -26,7 +26,7 @@ from streams.codes import Action
 
 
 def picture(seed: int) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)
+    pixels = np.random.default_rng(seed).integers(0, 255, (32, 32, 3), np.uint8)
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
@@ -91,6 +91,9 @@ def test_the_same_picture_again_takes_what_is_said_of_it_now(draft: Workspace) -
 
 
 def test_there_are_bounds(draft: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    thin = cv2.imencode(".png", np.full((64, 1, 3), 9, np.uint8))[1].tobytes()
+    with pytest.raises(DraftError, match="1x64 pixels are too few"):
+        draft.add_normal("5.png", thin)
     monkeypatch.setattr(workspace_module, "MOST_NORMALS", 1)
     monkeypatch.setattr(workspace_module, "MOST_DEFECTS", 1)
     draft.add_normal("1.png", picture(1))
