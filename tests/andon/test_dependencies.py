@@ -17,7 +17,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 OURS: list[str] = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 STACK = ("andon/stack", "infra/stack")
-EXTRAS = ("embedded", "demo", "genicam", "mqtt", "lab")
+EXTRAS = ("embedded", "demo", "genicam", "mqtt", "backup", "lab")
 GENICAM = "connectors/cameras/harvester.py"
 """The file that needs the extra of GenICam cameras."""
 MQTT = "streams/mqtt/announcer.py"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -215,3 +216,24 @@ def test_a_dump_that_cannot_be_made_says_why_and_shows_no_password(tmp_path: Pat
     with pytest.raises(UnavailableError):
         make_backup(away, head(), {}, tmp_path, quiet)
     assert not (tmp_path / ABOUT).exists()
+
+
+def test_over_tls_the_tools_on_the_path_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the wheel know no TLS, and are taken where nothing asks for it."""
+    own = tmp_path / "bin" / "pg_dump"
+    own.parent.mkdir()
+    own.write_text("#!/bin/sh\necho 'error: the one on the path' >&2; exit 1\n")
+    own.chmod(0o755)
+    plain = "postgresql://andon:hush@127.0.0.1:1/andon"
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", str(own.parent), prepend=os.pathsep)
+        for mode in ("require", "verify-full"):
+            with pytest.raises(HistoryError, match="the one on the path"):
+                dump_database(f"{plain}?sslmode={mode}", tmp_path / DUMP)
+        with pytest.raises(HistoryError, match="refused"):
+            dump_database(plain, tmp_path / DUMP)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(HistoryError, match=r"know no TLS: put PostgreSQL's client tools"):
+        dump_database(f"{plain}?sslmode=require", tmp_path / DUMP)

@@ -90,7 +90,7 @@ def test_pictures_whose_time_is_over_are_removed_day_by_day(
 def test_whoever_waits_for_all_waits_until_each_answers(services: Services) -> None:
     """`up --wait` waits for a health check where there is one, and else only for the start."""
     asked = {name for name, one in services.items() if "healthcheck" in one}
-    assert services.keys() - asked == {"prepare", "retain"}
+    assert services.keys() - asked == {"prepare", "retain", "backup"}
     database = services["postgres"]["healthcheck"]["test"]
     assert "--host=127.0.0.1" in database, "the server that initdb's image makes has no TCP"
 
@@ -98,3 +98,15 @@ def test_whoever_waits_for_all_waits_until_each_answers(services: Services) -> N
 def test_what_writes_to_disk_is_given_time_to_end(services: Services) -> None:
     for name in ("kafka", "postgres", "record", "gateway"):
         assert int(services[name]["stop_grace_period"].rstrip("s")) >= 20, name
+
+
+def test_the_history_can_be_backed_up_where_its_database_is_reached(services: Services) -> None:
+    """No other machine is in that network, and the image has PostgreSQL's tools by an extra."""
+    one = services["backup"]
+    assert one["command"][:2] == ["history", "backup"]
+    (mount,) = one["volumes"]
+    assert one["command"][2].startswith(mount.rpartition(":")[2] + "/"), "user 10001 owns it"
+    assert one["networks"] == services["postgres"]["networks"]
+    assert {"postgres_url", "s3_secret_key"} <= set(one["secrets"])
+    image = (COMPOSE.parents[1] / "image/Dockerfile").read_text(encoding="utf-8")
+    assert "--extra backup" in image
