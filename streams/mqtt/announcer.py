@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Final
 
 import aiomqtt
@@ -75,19 +76,24 @@ class MqttAnnouncer:
             TransientError: the broker is away, or did not acknowledge in time.
             PermanentError: the message is too large, or its topic is none.
         """
-        settings = self._settings
+        settings, session, sent_at = self._settings, None, 0.0
         if len(payload) > settings.most_kib * 1024:
             raise PermanentError(Cause.TOO_LARGE, f"{topic}: {len(payload)} bytes")
         try:
             async with asyncio.timeout(settings.timeout_s):
                 session = await self._connected()
+                sent_at = asyncio.get_running_loop().time()
+                patience = 2 * settings.timeout_s  # of aiomqtt, whose own is over later than ours
                 sent = session.client.publish(
-                    topic, payload, AT_LEAST_ONCE, settings.retain, timeout=settings.timeout_s
+                    topic, payload, AT_LEAST_ONCE, settings.retain, timeout=patience
                 )
                 await _unless_lost(sent, session.lost)
         except ValueError as error:  # paho's word on a topic or payload that MQTT has not
             raise failed(Cause.INVALID, f"{topic}: {error}") from error
         except TimeoutError:
+            waited_s = asyncio.get_running_loop().time() - sent_at
+            if session is not None and waited_s > settings.timeout_s / 2:  # else for the connection
+                session.stall()
             raise TransientError(self._cause, f"{settings.url}: {self._why}") from None
         except aiomqtt.MqttError as error:
             raise TransientError(Cause.AWAY, f"{settings.url}: {error}") from error
@@ -97,13 +103,15 @@ class MqttAnnouncer:
         return await asyncio.shield(self._session)
 
     async def _run(self) -> None:
-        """One connection after the other, with a pause that grows while none stands."""
-        outage, attempt = Outage(asyncio.get_running_loop().time), 0
+        """One connection after the other, with a pause that grows while none stands for long."""
+        now = asyncio.get_running_loop().time
+        outage, attempt = Outage(now), 0
         while True:
+            stood_since = None
             try:
                 async with self._client() as client:
                     await self._say_online(client, True)
-                    attempt = 0
+                    stood_since = now()
                     if (told := outage.ended()) is not None:
                         log.info("mqtt.back", broker=self._settings.url, seconds=told.seconds)
                     await self._serve(client)
@@ -116,19 +124,33 @@ class MqttAnnouncer:
                         why=self._why,
                         failures=new.failures,
                     )
+            if stood_since is not None and now() - stood_since >= LONGEST_PAUSE_S:
+                attempt = 0
             await asyncio.sleep(backoff_s(attempt, FIRST_PAUSE_S, LONGEST_PAUSE_S, jitter=0.3))
             attempt += 1
 
     async def _serve(self, client: aiomqtt.Client) -> None:
-        """Until the connection is lost: whoever waits for an acknowledgement learns it at once."""
+        """Until the connection is lost: whoever waits for an acknowledgement learns it at once.
+
+        One over which no acknowledgement came in time is given up: what is said again would queue
+        in it behind all that was said before, and be sent as often.
+        """
         assert self._session is not None
         loop = asyncio.get_running_loop()
-        session = _Session(client, loop.create_future())
+        session = _Session(client, loop.create_future(), loop.create_future())
         self._session.set_result(session)
+        ending = asyncio.create_task(_ended(client))
         try:
-            async for _ in client.messages:  # nothing is subscribed to: it ends with the connection
-                pass
+            await asyncio.wait({ending, session.stalled}, return_when=asyncio.FIRST_COMPLETED)
+            if ending.done():
+                ending.result()
+                return
+            with contextlib.suppress(aiomqtt.MqttError):  # a clean end has no last will
+                await client.publish(self.state_topic, _state(False), qos=0, retain=True)
+            raise aiomqtt.MqttError(f"no acknowledgement within {self._settings.timeout_s:g} s")
         finally:
+            ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
             self._session = loop.create_future()
             session.lost.set_result(None)
 
@@ -153,12 +175,24 @@ class MqttAnnouncer:
         return client
 
 
+@dataclass(frozen=True)
 class _Session:
-    """One connection, and the moment that it is lost."""
+    """One connection, and the moments that it is lost and that it is of no use."""
 
-    def __init__(self, client: aiomqtt.Client, lost: "asyncio.Future[None]") -> None:
-        self.client = client
-        self.lost = lost
+    client: aiomqtt.Client
+    lost: "asyncio.Future[None]"
+    stalled: "asyncio.Future[None]"
+
+    def stall(self) -> None:
+        """No acknowledgement came in time."""
+        if not self.stalled.done():
+            self.stalled.set_result(None)
+
+
+async def _ended(client: aiomqtt.Client) -> None:
+    """Nothing is subscribed to: the messages end with the connection."""
+    async for _ in client.messages:
+        pass
 
 
 async def _unless_lost(sent: Coroutine[object, object, None], lost: "asyncio.Future[None]") -> None:
