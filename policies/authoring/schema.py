@@ -17,7 +17,7 @@ ERRORS: dict[str, str] = {
     "E101": "the file is not UTF-8",
     "E102": "the file is larger than 128 KiB, or has more than 12,000 values",
     "E103": "the file is not YAML, or not one mapping",
-    "E104": "a line is indented with a tab",
+    "E104": "a line is indented with a tab, or has one where YAML takes none",
     "E105": "a key is given twice",
     "E106": "a YAML tag",
     "E107": "a YAML anchor or alias",

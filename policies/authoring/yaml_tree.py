@@ -150,6 +150,9 @@ def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 0, 0)
         said = error.problem or error.context
+        if said and "'\\t'" in said:
+            reason = "a tab stands where YAML takes none"
+            return None, [*reader.problems, place.problem("E104", "", reason, "write a blank")]
     except (YAMLError, RecursionError) as error:
         place, said = Place(file, 1, 1), " ".join(str(error).split())[:120]
     problem = place.problem("E103", "", f"this is not YAML: {said}", _HINT)

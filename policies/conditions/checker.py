@@ -1,5 +1,6 @@
 """Types, units and known names of a condition: what CEL would only find out at run time."""
 
+import unicodedata
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -17,6 +18,7 @@ from policies.conditions.expression import (
 )
 from policies.conditions.variables import SHARES, Vocabulary
 from policies.errors import ConditionError
+from prompts.names import fold, look_of
 
 Unit = tuple[int, int] | None
 """Exponents of millimetre and pixel; None is a literal, which goes with every unit."""
@@ -113,7 +115,9 @@ class _Checker:
         for option in node.options:
             wanted = "text" if isinstance(option, Text) else "number"
             if found.kind not in (wanted, "any"):
-                self.error(f"a {found.kind} is never in a list of {wanted}s", "", option.column)
+                fix = _quotes_fix(option)
+                reason = f"a {found.kind} is never in a list of {wanted}s"
+                self.error(reason, fix, option.column)
             elif isinstance(option, Text):
                 self._known_text(node.operand, option)
         return _BOOL
@@ -123,7 +127,7 @@ class _Checker:
         if "any" in (left.kind, right.kind):
             return _BOOL
         if left.kind != right.kind:
-            fix = "take the quotes away" if "text" in (left.kind, right.kind) else ""
+            fix = _quotes_fix(node.left, node.right)
             self.error(f"a {left.kind} is compared with a {right.kind}", fix, node.column)
         elif left.kind == "text":
             self._text_comparison(node)
@@ -155,6 +159,8 @@ class _Checker:
         named = tuple(sorted(options - {""}))
         close = closest(text.value.lower(), named)
         fix = f"did you mean {close!r}?" if close else ""
+        twins = (_other_letters(name, text.value) for name in named if _is_twin(name, text.value))
+        fix = next(twins, fix)
         known = ", ".join(named[:12]) or "none (the policy names no such thing)"
         self.error(f"{variable.name} {text.value!r} is not among {known}", fix, text.column)
 
@@ -201,3 +207,23 @@ def closest(word: str, known: tuple[str, ...], cutoff: float = 0.5) -> str:
 
 def _unit(unit: tuple[int, int]) -> str:
     return _UNIT_NAMES.get(unit, f"mm^{unit[0]} px^{unit[1]}")
+
+
+def _is_twin(one: str, other: str) -> bool:
+    """Whether two names look alike and are written in other letters."""
+    return look_of(one) == look_of(other) and fold(one) != fold(other)
+
+
+def _other_letters(one: str, other: str) -> str:
+    odd = next(c for c in other + one if not c.isascii())
+    return f"{one!r} is in other letters: one has U+{ord(odd):04X} {unicodedata.name(odd, '')}"
+
+
+def _quotes_fix(*written: Expression) -> str:
+    """What to do where a text meets a number: the literal is the one to be written otherwise."""
+    for literal in written:
+        if isinstance(literal, Number):
+            return f"a name is a text: put quotes around it, such as '{literal.value:g}'"
+        if isinstance(literal, Text):
+            return "take the quotes away"
+    return ""

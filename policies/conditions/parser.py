@@ -40,6 +40,7 @@ _BAD = {
     "?": ("'? :' is not allowed", "write two rules"),
     "%": ("'%' is no unit and no operator here", "write a share: 0.05 for 5 %"),
 }
+_BAD |= dict.fromkeys("‘’‚“”„«»", ("a typographic quote", "write ' before and after the text"))
 _SIGNS = {"=": "==", "≥": ">=", "≤": "<=", "≠": "!=", "&": "&&", "|": "||"}
 
 

@@ -138,6 +138,7 @@ BROKEN: list[tuple[str, str, int, str, str, str]] = [
     ("unknown timezone", GOOD + "timezone: Mars/Base\n", 17, "E310", "Mars/Base", "Europe"),
     ("duplicate class", changed("  uneven:", "  crack:"), 7, "E105", "line 6", "keep one"),
     ("duplicate section", GOOD + "rules: []\n", 17, "E105", "line 11", "keep one"),
+    ("a tab after a colon", changed("product: ", "product:\t"), 2, "E104", "tab", "blank"),
     ("indented with a tab", changed("    when:", "\twhen:"), 13, "E104", "tab", "blanks"),
     ("open bracket", changed("{default: 0.1}", "{default: 0.1"), 4, "E103", "YAML", "bracket"),
     ("alias bomb", GOOD + "x0: &x0 [a]\n" + BOMB + "\n", 17, "E107", "anchor", "extends"),
