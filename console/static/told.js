@@ -9,8 +9,12 @@ function followConsole(page, address, take, beat = () => {}) {
   const OLD_MS = 6000;
   let heard = Date.now();
   let fresh = page.dataset.fresh === "yes";
+  let last = page.dataset.since;
+  let stream = null; // the stream, while somebody can see the page
+  let again = 0;
 
   function judge() {
+    if (document.hidden) return;
     const silent = Date.now() - heard > OLD_MS;
     const old = silent || !fresh;
     if (old) {
@@ -26,9 +30,11 @@ function followConsole(page, address, take, beat = () => {}) {
     beat();
   }
 
-  function connect(since) {
-    const source = new EventSource(address(encodeURIComponent(since)));
-    let last = since;
+  function connect() {
+    clearTimeout(again);
+    if (stream || document.hidden) return;
+    const source = new EventSource(address(encodeURIComponent(last)));
+    stream = source;
     source.addEventListener("line", (event) => {
       heard = Date.now();
       last = event.lastEventId;
@@ -41,15 +47,33 @@ function followConsole(page, address, take, beat = () => {}) {
       source.close();
       location.reload();
     });
-    source.addEventListener("error", () => {
+    source.addEventListener("error", async () => {
       // A browser gives up for good after an answer that is no stream (a proxy's 502): we do not.
-      if (source.readyState !== EventSource.CLOSED) return;
-      source.close();
-      setTimeout(() => connect(last), 2000);
+      if (source.readyState !== EventSource.CLOSED || stream !== source) return;
+      stream = null;
+      if (await isLoggedOut()) return location.reload();
+      again = setTimeout(connect, 2000);
     });
   }
 
-  connect(page.dataset.since);
+  // A session that ended while nobody was connected is no lost connection: the page leads to the login.
+  async function isLoggedOut() {
+    const asked = { redirect: "manual", headers: { Accept: "text/html" } };
+    const answer = await fetch(location.href, asked).catch(() => null);
+    answer?.body?.cancel();
+    return answer?.type === "opaqueredirect";
+  }
+
+  // Over HTTP/1.1 a browser has six connections to a host, for all of its tabs together: with a stream
+  // in each of six nothing else loaded. One that nobody sees gives its own back, and misses nothing.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      stream?.close();
+      stream = null;
+    }
+    connect();
+  });
+  connect();
   setInterval(judge, 1000);
 }
 

@@ -19,6 +19,7 @@ from tests.history.conftest import history as history
 from tests.history.conftest import template as template
 from tests.history.conftest import url as url
 from tests.history.conftest import writer as writer
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.asyncio,
@@ -85,3 +86,49 @@ async def test_paper_is_dark_on_white_and_has_no_controls(
         "[...document.querySelectorAll('.bar, button')].filter((one) => one.offsetParent).length"
     )
     assert await page.value(shown, int) == 0
+
+
+STREAMS = """
+window.streams = [];
+window.EventSource = class extends EventSource {
+  constructor(...asked) { super(...asked); streams.push(this); }
+};
+window.see = (is) => {
+  Object.defineProperty(document, "hidden", { value: !is, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+};
+"""
+STATES = "streams.map((one) => one.readyState).join()"
+
+
+async def holds(page: ChromiumPage, expression: str) -> None:
+    """Wait until something holds in the page."""
+    look = f"const look = () => ({expression}) ? go('yes') : setTimeout(look, 20); look();"
+    await page.value(f"new Promise((go) => {{ {look} }})", str)
+
+
+@pytest.mark.parametrize("path", ["/live", "/line"])
+async def test_a_page_that_nobody_sees_has_no_connection(
+    console: tuple[str, ChromiumPage], path: str
+) -> None:
+    base, page = console
+    await page.before_pages(STREAMS)
+    await page.open(base + path)
+    await holds(page, f"{STATES} === '1'")
+    await page.value("see(false), ''", str)
+    assert await page.value(STATES, str) == "2", "six of them are all that a browser has"
+    await page.value("see(true), see(true), ''", str)
+    await holds(page, f"{STATES} === '2,1'")
+
+
+async def test_a_session_that_ended_meanwhile_leads_to_the_login(
+    console: tuple[str, ChromiumPage],
+) -> None:
+    base, page = console
+    await page.before_pages(STREAMS)
+    await page.open(f"{base}/live")
+    await holds(page, f"{STATES} === '1'")
+    await page.value("see(false), ''", str)
+    await page.cookie(base, "andon_session", "nobody's")
+    await page.value("see(true), ''", str)
+    await until(lambda: any(f"{base}/login" in asked for asked in page.requests), 30.0)
