@@ -65,8 +65,8 @@ def choose(
     """Resolve ``auto``: CUDA when there is one, else OpenVINO when installed, else torch.
 
     Args:
-        precision: ``auto`` is bf16 where the hardware is faster in it, else f32; ``fp16`` is for CUDA
-            alone.
+        precision: ``auto`` is bf16 where the hardware is faster in it, else f32; ``fp16`` is for
+            CUDA alone.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; None is every core this process may use.
 

@@ -45,6 +45,7 @@ async def test_what_is_written_verifies(audit: ConsoleAudit) -> None:
     assert newest[0].previous_hash == newest[1].row_hash
     assert [row.number for row in await audit.latest(before=3)] == [2, 1]
     assert [r.number for r in await audit.of_action("login", newest[1].at)] == [3, 4]
+    assert await audit.append(Deed(actor="ada", action="logout")) == 5
 
 
 async def test_several_at_once_make_one_chain(audit: ConsoleAudit, url: str) -> None:
