@@ -58,6 +58,23 @@ def test_explain_shows_the_path(tmp_path: Path) -> None:
     assert (body["action"], body["rule"]) == ("scrap", "class:crack")
 
 
+def test_explain_refuses_what_the_policy_does_not_have(tmp_path: Path) -> None:
+    """A mistyped zone made its rules false, and a file without a class was looked for as a part."""
+    path = Path(write(tmp_path, "p", "scrap"))
+    square = "[[0, 0], [1, 0], [1, 1]]"
+    path.write_text(f"{path.read_text()}zones: [{{name: rim, polygon: {square}}}]\n")
+    known = andon("explain", str(path), "--class", "crack", "--zone", "rim")
+    assert known.exit_code == 0, known.output
+    for words, said in (
+        (("--class", "crack", "--zone", "rimm"), "no zone 'rimm': rim"),
+        (("--class", "crack", "--shift", "night"), "no shift 'night': it has none"),
+        ((), "say what the classifier answers"),
+    ):
+        found = andon("explain", str(path), *words)
+        plain = " ".join(found.output.replace("│", " ").split())
+        assert (found.exit_code, said in plain) == (2, True), found.output
+
+
 def test_diff_names_a_softening(tmp_path: Path) -> None:
     one, two = write(tmp_path, "p", "scrap"), write(tmp_path, "p", "pass", "two.yaml")
     found = andon("diff", one, two)

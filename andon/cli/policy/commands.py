@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sys
+from collections.abc import Collection
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -79,6 +80,10 @@ def explain(
 ) -> None:
     """Show the path to a decision: of stated values, or of a recorded frame."""
     if not class_name:
+        if Path(what).is_file():
+            raise typer.BadParameter(
+                f"{what} is a policy: say what the classifier answers", param_hint="--class"
+            )
         _explain_frame(what, under, as_json)
         return
     stated = {"confidence": confidence, "area_mm2": area, "longest_mm": longest}
@@ -86,8 +91,20 @@ def explain(
     measured = {name: value for name, value in stated.items() if value is not None}
     words = {"class": class_name, "zone": zone, "station": station, "lot": lot, "shift": shift}
     answer = Classification(class_name=class_name, confidence=confidence, classifier="explain")
-    found, steps = policy_of(what).explain_measured(answer, {**measured, **words})
+    policy = policy_of(what)
+    _must_be_known("--zone", zone, [one.name for one in policy.document.zones])
+    _must_be_known("--shift", shift, policy.document.shifts)
+    found, steps = policy.explain_measured(answer, {**measured, **words})
     print_found(output.outcome_json(found, steps), output.outcome(found, steps), as_json)
+
+
+def _must_be_known(option: str, given: str, known: Collection[str]) -> None:
+    """A name that the policy does not have would only make its rules false."""
+    if given and given not in known:
+        names = ", ".join(sorted(known)) or "it has none"
+        raise typer.BadParameter(
+            f"the policy has no {option[2:]} {given!r}: {names}", param_hint=option
+        )
 
 
 def _explain_frame(words: str, under: str, as_json: bool) -> None:
