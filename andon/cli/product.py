@@ -30,6 +30,7 @@ from streams.errors import UnavailableError
 if TYPE_CHECKING:
     from andon.products.workspace import Workspace
 
+_MOST_NAMED = 5
 app = group("A new product, from pictures of good parts to the line.")
 
 Name = Annotated[str, typer.Argument(callback=plant_name, help="The product, as the PLC sends it.")]
@@ -219,17 +220,32 @@ def _do(
 
 
 def _take_pictures(workspace: "Workspace", images: Path, groups: Path | None) -> None:
-    """Copy the pictures of good parts into the draft, and say how many were new."""
+    """Copy the pictures of good parts into the draft, and say how many were new.
+
+    Raises:
+        DraftError: names all that cannot be taken; the others are in the draft.
+    """
     before = len(workspace.read().normals)
     paths = list_normals(images)
     parts = read_groups(images, groups, paths)
+    refused = []
     with progress() as bar:
         task = bar.add_task("pictures", total=len(paths))
         for path in paths:
-            workspace.add_normal(path.name, path.read_bytes(), parts.get(path, ""))
+            try:
+                workspace.add_normal(path.name, path.read_bytes(), parts.get(path, ""))
+            except DraftError as error:
+                refused.append(str(error))
             bar.advance(task)
     new = len(workspace.read().normals) - before
     typer.echo(f"{new} of {len(paths)} pictures are new to the draft", err=True)
+    if refused:
+        why = list(dict.fromkeys(refused))
+        more = f"; and {len(why) - _MOST_NAMED} more" if len(why) > _MOST_NAMED else ""
+        raise DraftError(
+            f"{len(refused)} of {len(paths)} pictures were not taken; take them out, or copy them "
+            f"anew, and give this again: {'; '.join(why[:_MOST_NAMED])}{more}"
+        )
 
 
 def _take_defects(

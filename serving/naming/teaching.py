@@ -10,7 +10,7 @@ import numpy as np
 
 from serving.experts.composed import ComposedExpert
 from serving.experts.errors import UndecodableImage
-from serving.experts.images import decode_image
+from serving.experts.images import decode_image, fault_of_size
 from serving.naming.exemplars import (
     Exemplar,
     ExemplarBundle,
@@ -93,7 +93,8 @@ def teach_product(
         The folder of the new bundle; its name is the digest.
 
     Raises:
-        ExemplarError: a picture that cannot be decoded, or a class name that cannot be used.
+        ExemplarError: a picture that cannot be decoded or shows too little, or a class name that
+            cannot be used.
     """
     lessons = [replace(each, class_name=normal_form(each.class_name)) for each in lessons]
     for class_name in dict.fromkeys(lesson.class_name for lesson in lessons):
@@ -148,6 +149,8 @@ def _chosen(count: int) -> list[int]:
 
 def _exemplar(lesson: Lesson, outline: Outliner | None) -> Exemplar:
     image = _decode(lesson.image, lesson.name or "picture")
+    if fault := fault_of_size(*image.shape[:2]):
+        raise ExemplarError(f"{lesson.name or 'picture'}: {fault}")
     mask, drawn = lesson.mask, lesson.drawn
     if mask is None:
         mask, drawn = (outline(image) if outline is not None else None), False

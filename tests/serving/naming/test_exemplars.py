@@ -184,6 +184,9 @@ def test_teaching_adds_to_a_bundle_or_begins_one(tmp_path: Path) -> None:
 def test_a_lesson_that_is_no_picture_is_named(tmp_path: Path) -> None:
     with pytest.raises(ExemplarError, match=r"b\.png: .*text"):
         teach_product(tmp_path, "tile", [Lesson("hole", b"not a picture at all", name="b.png")])
+    dot = png(np.zeros((1, 1, 3), np.uint8))
+    with pytest.raises(ExemplarError, match=r"d\.png: 1x1 pixels are too few"):
+        teach_product(tmp_path, "tile", [Lesson("hole", dot, name="d.png")])
 
 
 def test_normals_are_bounded_in_number_and_size() -> None:
