@@ -10,7 +10,7 @@ import psutil
 from andon.settings import Settings
 from infra.stack.process import ProcessError
 from lab.benchmarks.faults import kill, pause
-from lab.harness.balance import OnKafka, Reckoning
+from lab.harness.balance import Balance, OnKafka
 from lab.harness.history_reader import read_told
 from lab.harness.line import SimulatedLine, TriggerCount
 from lab.harness.plan import LinePlan, cycle
@@ -55,7 +55,7 @@ async def judge(settings: Settings, ledger: Sequence[LedgerEntry], planned: int)
 
 async def settled_and_judged(
     settings: Settings, ledger: Sequence[LedgerEntry], planned: int
-) -> tuple[OnKafka, Reckoning, list[Found]]:
+) -> tuple[OnKafka, Balance, list[Found]]:
     """What Kafka holds, the balance, and the checker's breaches, of these boots only."""
     kafka, balance = await settle(settings, ledger, planned, shared_broker=True)
     told = await read_told(settings, {entry.key[0] for entry in ledger})

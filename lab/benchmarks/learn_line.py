@@ -127,18 +127,18 @@ class LoopRun:
             line.play(on_part)
             answers = [self.answer(process) for process in begun]
             ledger = read_ledger(line.ledger)
-            _, reckoning = asyncio.run(settle(self.settings, ledger, len(samples), True))
+            _, balance = asyncio.run(settle(self.settings, ledger, len(samples), True))
             keys = sorted(entry.key for entry in ledger)
             decided = [
-                (sample, reckoning.effective[key])
+                (sample, balance.effective[key])
                 for sample, key in zip(samples, keys, strict=True)
-                if key in reckoning.effective
+                if key in balance.effective
             ]
             if review:
                 asyncio.run(self.review(decided))
         finally:
             line.stop()
-        self.lost += [*reckoning.lost, *reckoning.acted_twice]
+        self.lost += [*balance.lost, *balance.acted_twice]
         return Played(decided, answers)
 
     async def review(self, decided: "Sequence[tuple[Sample, Decision]]") -> None:

@@ -123,7 +123,7 @@ def demo(
         typer.echo("stopped; nothing is left running", err=True)
         raise typer.Exit(130) from None
     lacks = summary.extra.get("dashboards", {}).get("unanswered", [])
-    raise typer.Exit(0 if summary.reckoning.balanced and not lacks else 1)
+    raise typer.Exit(0 if summary.balance.balanced and not lacks else 1)
 
 
 def shown(summary: "Summary", is_open: bool = False) -> Iterator[RenderableType]:
@@ -164,7 +164,7 @@ def shown(summary: "Summary", is_open: bool = False) -> Iterator[RenderableType]
     for stage, ms in summary.latency_ms.items():
         table.add_row(f"{stage.replace('_', ' ')} ms", f"p50 {ms['p50']}, p99 {ms['p99']}")
     yield table
-    for line in (*summary.reckoning.lost, *summary.reckoning.acted_twice)[:20]:
+    for line in (*summary.balance.lost, *summary.balance.acted_twice)[:20]:
         yield f"[red]out of balance:[/] {escape(line)}"
     yield f"each part, one row: {figures['parts_csv']}"
     yield (

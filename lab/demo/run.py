@@ -1,4 +1,4 @@
-"""The demo from end to end: learn, start, play, reckon, report."""
+"""The demo from end to end: learn, start, play, balance, report."""
 
 import asyncio
 import contextlib
@@ -199,9 +199,9 @@ def _run(
     line.play(lambda done: progress.update(bar, completed=done))
     with _step(progress, "waiting for the history to hold everything"):
         ledger = read_ledger(line.ledger)
-        kafka, reckoning = asyncio.run(settle(settings, ledger, len(plan.parts)))
+        kafka, balance = asyncio.run(settle(settings, ledger, len(plan.parts)))
     watched = {} if watch is None else {"dashboards": _asked(watch, progress)}
-    stories = tell(plan, severities(policy), ledger, kafka, reckoning)
+    stories = tell(plan, severities(policy), ledger, kafka, balance)
     beside, agree = ({}, {}) if not options.beside else _beside(learned, policy, stories, progress)
     extra = {
         "product": plan.product,
@@ -219,7 +219,7 @@ def _run(
         "report": str(options.report),
         "parts_csv": str(options.report.with_suffix(".csv")),
     }
-    summary = summarise(reckoning, stories, run_seconds(line.ledger), extra, beside)
+    summary = summarise(balance, stories, run_seconds(line.ledger), extra, beside)
     write_report(options.report, summary, stories, f"Andon: {title}")
     write_parts(options.report.with_suffix(".csv"), stories)
     return summary, console if options.console else None

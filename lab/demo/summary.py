@@ -9,7 +9,7 @@ from uuid import UUID
 
 from lab.datasets.folders import GOOD
 from lab.demo.verdicts import JudgedPart, Verdicts
-from lab.harness.balance import OnKafka, Reckoning
+from lab.harness.balance import Balance, OnKafka
 from lab.harness.plan import LinePlan
 from lab.percentiles import percentile
 from lab.plc.ledger import LedgerEntry
@@ -82,7 +82,7 @@ def tell(
     severities: Mapping[str, Severity],
     ledger: Sequence[LedgerEntry],
     kafka: OnKafka,
-    reckoning: Reckoning,
+    balance: Balance,
 ) -> list[PartStory]:
     """One story per part of the plan that reached the PLC, in order of arrival.
 
@@ -100,7 +100,7 @@ def tell(
     for part in ledger:
         photograph = photographs[part.part_id]
         label = photograph.label
-        decision = reckoning.effective.get(part.key)
+        decision = balance.effective.get(part.key)
         inspected = decision if decision is not None and decision.inspection else None
         inspected = inspected or scored.get(part.key)
         stories.append(
@@ -130,7 +130,7 @@ def severity_of(label: str, severities: Mapping[str, Severity]) -> Severity:
 class Summary:
     """The demo's result; the keys of ``as_json`` are what programs may rely on."""
 
-    reckoning: Reckoning
+    balance: Balance
     escaped: tuple[PartStory, ...]
     """Defects that passed."""
     confusion: dict[str, dict[str, int]]
@@ -156,7 +156,7 @@ class Summary:
     def as_json(self) -> dict[str, Any]:
         """One object for programs."""
         return {
-            **self.reckoning.figures(),
+            **self.balance.figures(),
             "escapes": self.escapes,
             "escaped_parts": [story.part_id for story in self.escaped],
             "frames_per_s": self.frames_per_s,
@@ -172,7 +172,7 @@ class Summary:
 
 
 def summarise(
-    reckoning: Reckoning,
+    balance: Balance,
     stories: Sequence[PartStory],
     run_s: float,
     extra: Mapping[str, Any] | None = None,
@@ -180,7 +180,7 @@ def summarise(
 ) -> Summary:
     """Figures over all parts; ``run_s`` is first trigger to last result in seconds."""
     return Summary(
-        reckoning=reckoning,
+        balance=balance,
         escaped=tuple(s for s in stories if s.escaped),
         confusion=_count(stories, lambda s: s.true_label),
         severities=_count(stories, lambda s: s.true_severity.value),

@@ -59,7 +59,7 @@ class InHistory:
 
 
 @dataclass(frozen=True)
-class Reckoning:
+class Balance:
     """The line's balance. ``lost`` and ``acted_twice`` name each part and why."""
 
     parts: int
@@ -89,9 +89,9 @@ class Reckoning:
         }
 
 
-def reckon(
+def balance_of(
     ledger: Sequence[LedgerEntry], kafka: OnKafka, history: InHistory, planned: int | None = None
-) -> Reckoning:
+) -> Balance:
     """Compare the three; ``planned`` is how many parts the PLC was told to play."""
     decisions: dict[Key, list[Decision]] = {}
     for decision in kafka.decisions:
@@ -119,7 +119,7 @@ def reckon(
     ]
     if planned is not None and planned != len(ledger):
         lost.append(f"{planned} parts planned, {len(ledger)} in the PLC's ledger")
-    return Reckoning(
+    return Balance(
         parts=len(ledger),
         decided=sum(1 for p in ledger if p.action),
         acknowledged=sum(1 for p in ledger if p.acknowledged),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from andon.settings import Settings
-from lab.harness.balance import OnKafka, Reckoning, reckon
+from lab.harness.balance import Balance, OnKafka, balance_of
 from lab.harness.history_reader import read_history
 from lab.harness.topics_reader import read_line
 from lab.plc.ledger import LedgerEntry
@@ -21,7 +21,7 @@ async def settle(
     ledger: Sequence[LedgerEntry],
     planned: int | None,
     shared_broker: bool = False,
-) -> tuple[OnKafka, Reckoning]:
+) -> tuple[OnKafka, Balance]:
     """Read Kafka and the history until they balance with the ledger, or ``SETTLE_S`` is over.
 
     ``shared_broker``: other runs are on it too; only this ledger's boots are looked at.
@@ -31,9 +31,9 @@ async def settle(
         kafka = await read_line(settings.kafka.bootstrap_servers, settings.kafka.security)
         if shared_broker:
             kafka = kafka.of_boots({part.key[0] for part in ledger})
-        reckoning = reckon(ledger, kafka, await read_history(settings), planned)
-        if reckoning.balanced or time.monotonic() > until:
-            return kafka, reckoning
+        balance = balance_of(ledger, kafka, await read_history(settings), planned)
+        if balance.balanced or time.monotonic() > until:
+            return kafka, balance
         await asyncio.sleep(0.5)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from andon.wiring.storage import image_store
 from lab.datasets.folders import Sample
-from lab.harness.balance import OnKafka, Reckoning
+from lab.harness.balance import Balance, OnKafka
 from lab.harness.line import LineOptions
 from lab.harness.plan import LinePlan, PlayedPart
 from lab.harness.settle import settle
@@ -69,7 +69,7 @@ class Played:
     ledger: dict[str, LedgerEntry]
     decisions: dict[str, Decision]
     kafka: OnKafka
-    reckoning: Reckoning
+    balance: Balance
     letters: list[DeadLetter]
     plant: Plant
 
@@ -93,7 +93,7 @@ def played(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Played:
         asyncio.run(send_broken_events(plant))
         line.play()
         ledger = read_ledger(line.ledger)
-        kafka, reckoning = asyncio.run(
+        kafka, balance = asyncio.run(
             settle(plant.stack.settings(), ledger, len(parts), shared_broker=True)
         )
         letters = asyncio.run(dead_letters(plant))
@@ -103,7 +103,7 @@ def played(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Played:
         {part.part_id: part for part in ledger},
         {d.part_id: d for d in kafka.decisions if not d.is_late},
         kafka,
-        reckoning,
+        balance,
         letters,
         plant,
     )
@@ -158,9 +158,9 @@ async def dead_letters(plant: Plant) -> list[DeadLetter]:
 
 
 def test_every_part_is_decided_and_nothing_is_lost(played: Played) -> None:
-    assert not played.reckoning.lost
-    assert not played.reckoning.acted_twice
-    assert played.reckoning.decided == played.reckoning.parts
+    assert not played.balance.lost
+    assert not played.balance.acted_twice
+    assert played.balance.decided == played.balance.parts
 
 
 @pytest.mark.parametrize("name", UNDECODABLE)

@@ -86,8 +86,8 @@ def played_on(line: SimulatedLine, stack: LocalStack) -> OnKafka:
         line.start()
         line.play()
         ledger = read_ledger(line.ledger)
-        kafka, reckoning = asyncio.run(settle(stack.settings(), ledger, PARTS))
-        assert reckoning.balanced, reckoning
+        kafka, balance = asyncio.run(settle(stack.settings(), ledger, PARTS))
+        assert balance.balanced, balance
         return kafka
     finally:
         line.stop()

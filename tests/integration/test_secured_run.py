@@ -19,7 +19,7 @@ import pytest
 from lab.demo.report import write_report
 from lab.demo.run import severities
 from lab.demo.summary import summarise, tell
-from lab.harness.balance import Reckoning
+from lab.harness.balance import Balance
 from lab.harness.line import LineOptions, SimulatedLine
 from lab.harness.plan import cycle
 from lab.harness.settle import run_seconds, settle
@@ -69,7 +69,7 @@ class SecuredRun:
     ran: Path = Path()
     said: list[str] = field(default_factory=list)
     """Command lines of the run's processes, and what commands printed."""
-    reckoning: Reckoning | None = None
+    balance: Balance | None = None
     codes: dict[str, int] = field(default_factory=dict)
     """Exit code of each command that was run."""
 
@@ -115,8 +115,8 @@ class SecuredRun:
         self.line.wait_plc(on_part)
         ledger = read_ledger(self.line.ledger)
         settings = self.plant.stack.settings()
-        kafka, self.reckoning = asyncio.run(settle(settings, ledger, PARTS))
-        stories = tell(self.line.plan, severities(self.plant.policy), ledger, kafka, self.reckoning)
+        kafka, self.balance = asyncio.run(settle(settings, ledger, PARTS))
+        stories = tell(self.line.plan, severities(self.plant.policy), ledger, kafka, self.balance)
         extra = {
             "product": self.line.plan.product,
             "expert": "tiny",
@@ -125,7 +125,7 @@ class SecuredRun:
             "alerts": [],
         }
         run_s = run_seconds(self.line.ledger)
-        summary = summarise(self.reckoning, stories, run_s, extra)
+        summary = summarise(self.balance, stories, run_s, extra)
         write_report(self.folder / "report.html", summary, stories, "a secured line")
 
 
@@ -159,8 +159,8 @@ def _mistaken(plant: Plant) -> str:
 
 
 def test_nothing_is_lost_with_security_on(run: SecuredRun) -> None:
-    assert run.reckoning is not None
-    assert run.reckoning.balanced, run.reckoning
+    assert run.balance is not None
+    assert run.balance.balanced, run.balance
     assert len(read_ledger(run.line.ledger)) == PARTS
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lab.harness.balance import InHistory, OnKafka, reckon
+from lab.harness.balance import InHistory, OnKafka, balance_of
 from lab.plc.ledger import LedgerEntry, LedgerRow
 from streams.codes import (
     AckOutcome,
@@ -88,7 +88,7 @@ def line(count: int = 3) -> tuple[list[LedgerEntry], OnKafka, InHistory]:
 
 
 def test_a_whole_line_balances() -> None:
-    result = reckon(*line(), planned=3)
+    result = balance_of(*line(), planned=3)
     assert result.balanced
     assert (result.parts, result.decided, result.acknowledged) == (3, 3, 3)
     assert result.by_source["expert"] == 3
@@ -105,42 +105,42 @@ def test_a_whole_line_balances() -> None:
 def test_ledger_against_kafka(broken: LedgerEntry, why: str) -> None:
     ledger, kafka, history = line()
     ledger[0] = broken
-    assert any(why in text for text in reckon(ledger, kafka, history).lost)
+    assert any(why in text for text in balance_of(ledger, kafka, history).lost)
 
 
 def test_a_result_without_a_decision_on_kafka_is_lost() -> None:
     ledger, kafka, history = line()
     gone = replace(kafka, decisions=kafka.decisions[1:])
-    assert any("no decision is on Kafka" in text for text in reckon(ledger, gone, history).lost)
+    assert any("no decision is on Kafka" in text for text in balance_of(ledger, gone, history).lost)
 
 
 def test_what_the_history_lacks_is_lost() -> None:
     ledger, kafka, history = line()
     for field in ("decisions", "acknowledgements", "anomalies", "pictures"):
         gap = replace(history, **{field: set()})
-        assert not reckon(ledger, kafka, gap).balanced, field
+        assert not balance_of(ledger, kafka, gap).balanced, field
 
 
 def test_a_picture_without_a_row_is_an_orphan() -> None:
     ledger, kafka, history = line()
     extra = replace(history, pictures=history.pictures | {new_frame_id()})
-    assert any("has no row" in text for text in reckon(ledger, kafka, extra).lost)
+    assert any("has no row" in text for text in balance_of(ledger, kafka, extra).lost)
 
 
 def test_two_results_in_one_window_are_acted_twice() -> None:
     ledger, kafka, history = line()
     ledger[1] = entry(2, "P-2", Action.PASS, results=2)
-    assert reckon(ledger, kafka, history).acted_twice == ("P-2 (seq 2): 2 results",)
+    assert balance_of(ledger, kafka, history).acted_twice == ("P-2 (seq 2): 2 results",)
 
 
 def test_the_plc_default_is_a_decision_of_its_own() -> None:
     ledger, kafka, history = line()
     trigger = LedgerRow(event="trigger", plc_boot_id=1, at=1.0, trigger_seq=4, part_id="P-4")
     dead = LedgerEntry(trigger, default_reason="window")
-    result = reckon([*ledger, dead], kafka, history)
+    result = balance_of([*ledger, dead], kafka, history)
     assert result.balanced
     assert result.by_source["plc_default"] == 1
 
 
 def test_a_part_that_never_reached_the_plc_is_missed() -> None:
-    assert not reckon(*line(), planned=4).balanced
+    assert not balance_of(*line(), planned=4).balanced

@@ -15,7 +15,7 @@ from lab.demo.parts import COLUMNS, write_parts
 from lab.demo.report import write_report
 from lab.demo.summary import PartStory, Summary, summarise
 from lab.demo.verdicts import Verdicts
-from lab.harness.balance import Reckoning
+from lab.harness.balance import Balance
 from streams.codes import Action, DecisionSource, Severity
 from streams.events import Inspection
 
@@ -49,7 +49,7 @@ def five(picture: Path) -> list[PartStory]:
 
 
 def summary_of(stories: list[PartStory]) -> Summary:
-    balance = Reckoning(len(stories), len(stories), len(stories), 0, {"expert": 5}, (), ())
+    balance = Balance(len(stories), len(stories), len(stories), 0, {"expert": 5}, (), ())
     return summarise(balance, stories, 1.0, EXTRA)
 
 
@@ -135,7 +135,7 @@ def test_both_shares_stand_on_the_screen_and_in_the_report(tmp_path: Path, pictu
     assert figures["good_that_do_not_pass"]["count"] == 0
     stories = five(picture)
     untaught = Verdicts.of(s.verdict for s in stories)
-    balance = Reckoning(5, 5, 5, 0, {"expert": 5}, (), ())
+    balance = Balance(5, 5, 5, 0, {"expert": 5}, (), ())
     summary = summarise(balance, stories, 1.0, EXTRA, {"untaught": untaught})
     path = tmp_path / "report.html"
     write_report(path, summary, stories, "parts")
