@@ -47,8 +47,9 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         """A note to the next shift, with the counters of this moment."""
         form, who = await form_of(request), who_of(request)
         line, note = form.get("line", "").strip()[:256], form.get("note", "").strip()
-        if not line or not note or len(note) > LONGEST:
-            problem = "handover.long" if len(note) > LONGEST else "handover.empty"
+        is_long = len(note.replace("\r\n", "\n")) > LONGEST  # as the page counts what it sends so
+        if not line or not note or is_long:
+            problem = "handover.long" if is_long else "handover.empty"
             return await shown(request, 422, problem=problem, failed=line, note=note)
         parts.feed.begin_shifts()
         now, live = datetime.now(UTC), parts.feed.state.lines.get(line)

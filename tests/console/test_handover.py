@@ -122,6 +122,16 @@ async def test_nothing_and_too_much_are_refused_and_the_words_are_kept(
     assert not await handovers.latest()
 
 
+async def test_a_note_of_many_lines_is_as_long_as_the_page_counted_it(
+    operator: httpx.AsyncClient, handovers: Handovers
+) -> None:
+    note = "\r\n".join(["the lamp is new"] * (LONGEST // 16))  # as a browser sends it
+    assert len(note.replace("\r\n", "\n")) < LONGEST < len(note)
+    sent = {"line": "line-1", "note": note}
+    assert (await operator.post("/handover", data=sent)).status_code == 303
+    assert [kept.note for kept in await handovers.latest()] == [note]
+
+
 async def test_a_line_that_no_part_comes_from_keeps_its_notes(
     operator: httpx.AsyncClient, handovers: Handovers
 ) -> None:
