@@ -59,6 +59,10 @@ class OwnedLink:
         self._count = 0
         self._ready = False
         self._checked_at = -1.0
+        self._writing_since: float | None = None
+        """When the register was looked at before the write that is under way."""
+        self._dead_s = config.dead_after_s - max(config.heartbeat_s / 2 - _SETTLE_S, 0.0)
+        """Nobody else is in charge sooner after a look at the register."""
         self._guarded = True
         self._connected: Connected | None = None
         self._held: list[LinkEvent] | None = None
@@ -133,7 +137,13 @@ class OwnedLink:
             Signal.READY: self._ready,
             Signal.VISION_HEARTBEAT: beat_of(self._number, self._count),
         }
-        return await self._link.write({**values, **mine}) & values.keys()
+        self._writing_since = self._checked_at
+        try:
+            refused = await self._link.write({**values, **mine}) & values.keys()
+            self._check_slept(time.monotonic())
+        finally:
+            self._writing_since = None
+        return refused
 
     def _check_charge(self) -> None:
         if not self.in_charge:
@@ -150,7 +160,27 @@ class OwnedLink:
         if beat and gateway_of(int(str(beat))) != self._number:
             self._lose(f"gateway {gateway_of(int(str(beat)))} has taken over")
         self._check_charge()
+        self._check_slept(asked_at)
         self._checked_at = asked_at
+
+    def _check_slept(self, now: float) -> None:
+        """Look at the controller anew where a write took as long as it takes to be taken over from.
+
+        Whoever was stopped between its look at the register and its write has written over the
+        number of the other gateway, and finds its own: what the other acknowledged is no missed
+        trigger.
+
+        Raises:
+            LinkError: that is so; the gateway is told of its controller anew, if it is in charge.
+        """
+        if self._writing_since is None or now - self._writing_since <= self._dead_s:
+            return
+        log.warning("gateway.was_silent", seconds=round(now - self._writing_since, 2))
+        self._check_charge()
+        self.in_charge = False
+        self._tell(Notice.DISCONNECTED)
+        self._seek()
+        raise LinkError("this gateway was silent, and another may have served meanwhile")
 
     def _lose(self, why: str) -> None:
         if not self.in_charge:

@@ -210,7 +210,10 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
     commands = []
     if known is not None:
         state = replace(state, missed_count=number(values, Signal.MISSED_COUNT))
-        doubt = _doubt(state, number(values, Signal.RESULT_SEQ))
+        acknowledged = number(values, Signal.TRIGGER_ACK_SEQ)
+        doubt = _doubt(state, number(values, Signal.RESULT_SEQ)) or _other(
+            state, acknowledged, current.trigger_seq
+        )
         state, commands = results.read_back(
             state,
             now,
@@ -219,7 +222,6 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
             number(values, Signal.RESULT_ACK_SEQ),
         )
         if doubt:
-            acknowledged = number(values, Signal.TRIGGER_ACK_SEQ)
             state, more = triggers.forgotten(state, acknowledged, current.trigger_seq, doubt)
             commands += more
     state = _remembering(state, number(values, Signal.RESULT_SEQ))
@@ -231,7 +233,9 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
 
 def _remembering(state: State, result_seq: int) -> State:
     """From here on the memory is the controller's own, and whole."""
-    return replace(state, result_seq=result_seq, result_seq_known=True, memory_whole=True)
+    return replace(
+        state, result_seq=result_seq, result_seq_known=True, memory_whole=True, has_served=True
+    )
 
 
 def _doubt(state: State, result_seq: int) -> str:
@@ -245,6 +249,19 @@ def _doubt(state: State, result_seq: int) -> str:
     known = state.result_seq
     if state.result_seq_known and steps(known, result_seq, state.result_last) > 0:
         return f"ResultSeq is {result_seq}, the journal ends at {known}"
+    return ""
+
+
+def _other(state: State, acknowledged: int, current: int) -> str:
+    """Why another gateway served the controller since this process did; empty: none did.
+
+    It acknowledged triggers that this one never saw. Of an earlier process's journal that proves
+    nothing: a trigger may be acknowledged before its line is on disk.
+    """
+    last, wrap = state.last_trigger_seq, state.trigger_last
+    is_ahead = steps(last, acknowledged, wrap) > 0 and steps(acknowledged, current, wrap) >= 0
+    if state.has_served and acknowledged and is_ahead:
+        return f"TriggerAckSeq is {acknowledged}, this gateway's last is {last}: another one served"
     return ""
 
 

@@ -67,6 +67,8 @@ class State:
     """False before the first controller, and after a journal that does not say."""
     memory_whole: bool = True
     """False after a start with a damaged journal, until the controller was read."""
+    has_served: bool = False
+    """Whether this process has read the controller: from then on it knows all it acknowledged."""
     exposure_done_seq: int = 0
     missed_count: int = 0
     overrun: bool = False

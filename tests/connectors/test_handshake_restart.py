@@ -171,6 +171,23 @@ def test_a_controller_ahead_of_the_journal_is_believed_and_one_beside_it_is_not_
     assert [c.why for c in commands if isinstance(c, hs.MemoryBehind)] == ["the journal is damaged"]
 
 
+def test_triggers_that_another_gateway_acknowledged_are_not_missed_by_one_that_served_before() -> (
+    None
+):
+    """Its own late write may have put back the number of the other one's results."""
+    shown = {"result_seq": 8, "trigger_ack_seq": 7, "trigger_seq": 8}
+    after, commands = connected(part(), shown, result_seq=8, has_served=True)
+    assert [c.why for c in commands if isinstance(c, hs.MemoryBehind)] == [
+        "TriggerAckSeq is 7, this gateway's last is 5: another one served"
+    ]
+    assert [p.key.trigger_seq for p in after.parts.values()] == [8], "the one that nobody took"
+    _, commands = connected(part(), shown, result_seq=8)
+    assert not [c for c in commands if isinstance(c, hs.MemoryBehind)], "a journal may lack a line"
+    beyond = {**shown, "trigger_ack_seq": 90}
+    _, commands = connected(part(), beyond, result_seq=8, has_served=True)
+    assert not [c for c in commands if isinstance(c, hs.MemoryBehind)], "it is of another run"
+
+
 # --- A reconnect --------------------------------------------------------------------------------
 
 

@@ -56,7 +56,14 @@ class Fate:
 
     at: str = ""
     is_dead: bool = False
+    sleeps: bool = False
+    """It stops there instead, as by SIGSTOP, until it is woken."""
     die: Callable[[], None] = lambda: None
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_asleep(self) -> bool:
+        return self.sleeps and not self.at and not self.awake.is_set()
 
     def reach(self, step: str) -> None:
         """Raises ``Dead`` where this is the end."""
@@ -67,7 +74,12 @@ class Fate:
             raise Dead
 
     async def passes(self, step: str = "") -> None:
-        """Return, or never."""
+        """Return, or never; whoever was asleep goes on where it was."""
+        if self.sleeps and step and step == self.at:
+            self.at = ""
+        if self.is_asleep:
+            await self.awake.wait()
+            return
         try:
             self.reach(step)
         except Dead:
@@ -92,7 +104,7 @@ class MortalLink:
         return self.inner.trigger_age()
 
     async def write(self, values: SignalValues) -> frozenset[Signal]:
-        await self.fate.passes()
+        await self.fate.passes("its number goes out" if Signal.RESULT_SEQ in values else "")
         refused = await self.inner.write(values)
         if Signal.TRIGGER_ACK_SEQ in values:
             await self.fate.passes("acknowledged to the controller")
@@ -288,3 +300,34 @@ async def test_whoever_dies_at_whichever_step_no_part_is_lost_or_acted_on_twice(
             assert not entry.applied or {source for _, source in said} == {entry.source}, step
         shown = {(f.trigger_seq, f.shot, f.frame_id) for f in kafka.frames}
         assert len(shown) == len({(seq, shot) for seq, shot, _ in shown})
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+@pytest.mark.parametrize("step", ["exposing", "a frame sent", "its number goes out"])
+async def test_one_that_wakes_takes_no_trigger_of_the_other_for_missed(
+    tmp_path: Path, step: str
+) -> None:
+    """Its write that was under way puts its own number back, so that it finds itself in charge."""
+    async with pair(tmp_path, ONE) as ((sleeper, heir), plc, kafka):
+        await played(plc, kafka, "before")
+        sleeper.fate.at, sleeper.fate.sleeps = step, True
+        seq = await play(plc, "at its end")
+        await until(lambda: sleeper.fate.is_asleep, 10, f"sleep at {step}")
+        await until(lambda: heir.gateway._ports.link.in_charge, 10)
+        await plc.settled(seq)
+        for name in ("meanwhile", "meanwhile, too"):
+            await played(plc, kafka, name)
+        seq = await play(plc, "as it wakes")
+        sleeper.fate.awake.set()
+        await plc.settled(seq)
+        for name in ("later", "later, too"):
+            await played(plc, kafka, name)
+        entries = entries_of(plc.ledger.rows)
+        found = summarise(entries)
+        assert (found["parts"], found["undecided"], found["wrong_part"]) == (7, 0, 0)
+        for entry in entries:
+            said = {(row.action, row.source) for row in entry.results}
+            assert len(said) <= 1, f"{entry.part_id}: {said}"
+        if step != "its number goes out":  # that one shows a result again, which is the same
+            assert found["acted_twice"] == 0
