@@ -253,10 +253,6 @@ async def test_several_shots_are_one_part_with_one_story(
         assert [len(story.decisions), len(story.anomalies), len(story.reviews)] == [1, 1, 1]
 
 
-def frame_sets(stats: Any) -> tuple[object, ...]:
-    return stats.frames, stats.parts, stats.first_pass_yield, stats.by_action, stats.by_day
-
-
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("since_s", "until_s"),

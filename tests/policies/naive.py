@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from streams.codes import Action, DecisionSource, Evaluation, FallbackKind, ReasonCode, Severity
+from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.events import Blob, Box, Classification, Decision, Inspection, Region
 from streams.regions import encode_mask
 
@@ -247,7 +247,3 @@ def recorded(facts: Data, verdict: Data, policy_hash: str, product: str) -> Deci
         classification=classification,
         decided_at=facts["captured_at"],
     )
-
-
-def fallback_of(facts: Data) -> FallbackKind | None:
-    return FallbackKind(facts["fallback"]) if facts["fallback"] else None
