@@ -103,18 +103,24 @@ def because_of_fallback(
         is_inspected: whether the vision expert answered; what was late is the classifier then.
     """
     parts = [_stage(kind, failure, is_inspected)]
-    if detail:
-        parts.append(detail)
-    elif kind is FallbackKind.UNSURE and answer is not None:
-        parts.append(f"{plain(answer.class_name)} at {_confidence(answer)}, {below:.0%} is asked")
-    elif kind is FallbackKind.UNKNOWN and answer is not None:
-        if answer.class_name != "unknown":
-            parts.append(f"the answer was {plain(answer.class_name)!r}, no class of the policy")
-        elif answer.unknown_reason:
-            parts.append(plain(answer.unknown_reason))
+    if said := detail or _said_of(kind, answer, below):
+        parts.append(said)
     if failure is not None and failure.message:
         parts.append(plain(failure.message, _LONGEST_FAILURE))
     return ": ".join(parts).rstrip(".") + "."
+
+
+def _said_of(kind: FallbackKind, answer: Classification | None, below: float) -> str:
+    """What is wrong with an answer; empty: nothing, or nothing is known of it."""
+    if answer is None:
+        return ""
+    if kind is FallbackKind.UNSURE:
+        return f"{plain(answer.class_name)} at {_confidence(answer)}, {below:.0%} is asked"
+    if kind is not FallbackKind.UNKNOWN:
+        return ""
+    if answer.class_name != "unknown":
+        return f"the answer was {plain(answer.class_name)!r}, no class of the policy"
+    return plain(answer.unknown_reason)
 
 
 def _stage(kind: FallbackKind, failure: Failure | None, is_inspected: bool) -> str:

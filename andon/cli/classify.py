@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,13 +123,10 @@ def teach_command(
         part_of = parts_of(parts, pictures) if parts else parts_near(given, pictures)
         if from_history:
             lessons = asyncio.run(_reviewed(product, class_name, limit))
+        elif images and class_name is not None:
+            lessons = _shown_lessons(class_name, named, masks, part_of)
         else:
-            if not images or class_name is None:
-                raise typer.BadParameter("pictures and --class are needed, or --from-history")
-            lessons = [_lesson(class_name, f, masks, part_of.get(f)) for f in named]
-            unmarked = sum(lesson.mask is not None and not lesson.mask.any() for lesson in lessons)
-            if unmarked:
-                typer.echo(f"{masks}: {unmarked} masks mark nothing and count as absent", err=True)
+            raise typer.BadParameter("pictures and --class are needed, or --from-history")
         normal, normal_parts = [f.read_bytes() for f in shown], [part_of.get(f, "") for f in shown]
         moved = moved_by(before, lessons)
         taught_experts.hold_exemplars(folder, product)
@@ -150,6 +147,17 @@ def teach_command(
     waits = taught.waits if taught else ""
     waits = waits or taught_experts.waiting_exemplars(folder, product, made)
     _show_bundle(made, as_json, taught, waits, moved)
+
+
+def _shown_lessons(
+    class_name: str, pictures: Sequence[Path], masks: Path | None, part_of: Mapping[Path, str]
+) -> list[Lesson]:
+    """A lesson from each picture; masks that mark nothing are told."""
+    lessons = [_lesson(class_name, file, masks, part_of.get(file)) for file in pictures]
+    unmarked = sum(lesson.mask is not None and not lesson.mask.any() for lesson in lessons)
+    if unmarked:
+        typer.echo(f"{masks}: {unmarked} masks mark nothing and count as absent", err=True)
+    return lessons
 
 
 def _writable_root(given: Path | None) -> Path:

@@ -36,7 +36,7 @@ from streams.kafka.connection import KafkaConnection
 from streams.kafka.rights import RightsError, require_rights
 from streams.kafka.topic_check import tell_of_topics
 from streams.log import Log, quieten
-from streams.ports import PolicySource
+from streams.ports import ImageStore, PolicySource
 from streams.principals import Role
 from streams.status_teller import place_of
 from streams.topics import Wanted
@@ -126,20 +126,7 @@ async def compose(
     await _usable(partial(edge.take_former, settings))
     spools, journal = edge.spools(settings), edge.journal(settings)
     lookback_s = own.feed_lookback_s if journal.path.exists() else 0.0
-    following = signed_policies.policy_source(settings, edge.place(settings))
-    opening = (
-        asyncio.create_task(_disk_usable(journal, spools.values()), name="disk"),
-        asyncio.create_task(stack.enter_async_context(following), name="policies"),
-        asyncio.create_task(
-            stack.enter_async_context(opened(storage.image_store, settings)), name="images"
-        ),
-    )
-    try:  # together, so that the line waits only for the slowest of them
-        _, policies, images = await asyncio.gather(*opening)
-    finally:
-        for task in opening:
-            task.cancel()
-        await asyncio.gather(*opening, return_exceptions=True)
+    policies, images = await _opened_together(settings, stack, journal, spools.values())
     publisher = await stack.enter_async_context(edge.lanes(settings, spools, images))
     feed = edge.decision_feed(settings, lookback_s)
     waiting = {lane.value: spool.__len__ for lane, spool in spools.items()}
@@ -190,6 +177,27 @@ async def compose(
         on_step=on_step,
     )
     return Gateway(own, ports), feed.caught_up, policies
+
+
+async def _opened_together(
+    settings: Settings, stack: AsyncExitStack, journal: Journal, spools: Iterable[Spool]
+) -> tuple[PolicySource, ImageStore]:
+    """Policies and pictures, beside the disk, so that the line waits only for the slowest."""
+    following = signed_policies.policy_source(settings, edge.place(settings))
+    opening = (
+        asyncio.create_task(_disk_usable(journal, spools), name="disk"),
+        asyncio.create_task(stack.enter_async_context(following), name="policies"),
+        asyncio.create_task(
+            stack.enter_async_context(opened(storage.image_store, settings)), name="images"
+        ),
+    )
+    try:
+        _, policies, images = await asyncio.gather(*opening)
+    finally:
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
+    return policies, images
 
 
 async def _disk_usable(journal: Journal, spools: Iterable[Spool]) -> None:

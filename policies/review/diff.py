@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from policies.evaluate import ResolvedPolicy
-from policies.model import Body, PolicyDocument, Rule, body_of
+from policies.model import AnomalyClass, Body, PolicyDocument, Rule, body_of
 from policies.reasons import plain
 from policies.review.softening import Softening, softenings
 
@@ -80,27 +80,31 @@ def _classes(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Change]:
     before, after = old.document.classes, new.document.classes
     for name in sorted({*before, *after}):
         at = f"classes.{name}"
-        if name not in before:
-            entry = after[name]
-            text = f"new class {name}: {entry.severity.value}, {entry.action.value}"
+        was, now = before.get(name), after.get(name)
+        if was is not None and now is not None:
+            yield from _class(name, was, now)
+            if old.class_ids[name] != new.class_ids[name]:
+                ids = f"{old.class_ids[name]} -> {new.class_ids[name]}"
+                yield Change(f"{at}.id", f"{name}: its number towards the PLC {ids}")
+        elif now is not None:
+            text = f"new class {name}: {now.severity.value}, {now.action.value}"
             yield Change(at, text, True)
-        elif name not in after:
-            was = before[name]
+        elif was is not None:
             text = f"class {name} is gone (was {was.severity.value}, {was.action.value})"
             yield Change(at, text, True)
-        else:
-            one, two = before[name], after[name]
-            if one.action is not two.action:
-                yield Change(at, f"{name}: {one.action.value} -> {two.action.value}")
-            if one.severity is not two.severity:
-                yield Change(at, f"{name}: {one.severity.value} -> {two.severity.value}")
-            for key in ("display_name", "description"):
-                if getattr(one, key) != getattr(two, key):
-                    text = _changed(f"{name} {key}", getattr(one, key), getattr(two, key))
-                    yield Change(f"{at}.{key}", text, True)
-        if name in before and name in after and old.class_ids[name] != new.class_ids[name]:
-            ids = f"{old.class_ids[name]} -> {new.class_ids[name]}"
-            yield Change(f"{at}.id", f"{name}: its number towards the PLC {ids}")
+
+
+def _class(name: str, was: AnomalyClass, now: AnomalyClass) -> Iterator[Change]:
+    """What became of a class that both policies have."""
+    at = f"classes.{name}"
+    if was.action is not now.action:
+        yield Change(at, f"{name}: {was.action.value} -> {now.action.value}")
+    if was.severity is not now.severity:
+        yield Change(at, f"{name}: {was.severity.value} -> {now.severity.value}")
+    for key in ("display_name", "description"):
+        if getattr(was, key) != getattr(now, key):
+            text = _changed(f"{name} {key}", getattr(was, key), getattr(now, key))
+            yield Change(f"{at}.{key}", text, True)
 
 
 def _rules(old: PolicyDocument, new: PolicyDocument) -> Iterator[Change]:

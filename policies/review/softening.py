@@ -273,16 +273,7 @@ def _aimed(
     if prod(len(points[name]) for name in names) <= MAX_COMBINATIONS:
         return
     chance = random.Random(0)
-    known = [[(rule.when, rule.action) for rule, _ in policy.rules] for policy in (old, new)]
-    is_ordered = [one for one in known[0] if one in known[1]] == [
-        one for one in known[1] if one in known[0]
-    ]
-    differing = [
-        (condition, side)
-        for policy, other, side in ((old, known[1], ""), (new, known[0], _NEW))
-        for rule, condition in policy.rules
-        if not is_ordered or (rule.when, rule.action) not in other
-    ]
+    differing = _differing(old, new)
     for condition, side in differing:
         holding = _holding(condition, MAX_COMBINATIONS // len(differing), chance)
         for seen in holding:
@@ -295,6 +286,19 @@ def _aimed(
                     if side + name in values:
                         values[side + name] = value
                 yield values
+
+
+def _differing(old: ResolvedPolicy, new: ResolvedPolicy) -> list[tuple[CompiledCondition, str]]:
+    """Conditions of the rules that only one policy has, each with the prefix of its side's names;
+    of all rules where those that both have stand in another order."""
+    before, after = ([(rule.when, rule.action) for rule, _ in p.rules] for p in (old, new))
+    is_ordered = [one for one in before if one in after] == [one for one in after if one in before]
+    return [
+        (condition, side)
+        for policy, other, side in ((old, after, ""), (new, before, _NEW))
+        for rule, condition in policy.rules
+        if not is_ordered or (rule.when, rule.action) not in other
+    ]
 
 
 def _holding(
