@@ -19,12 +19,10 @@ from console.model_requests import (
 )
 from console.model_versions import ModelError, ModelVersions, VersionChange
 from console.parts import ConsoleParts
-from console.policies.answers import AnswerToRequest
-from console.policies.desk import PolicyDesk
 from console.policies.reading import actor_of
+from console.second_person import AnswerToRequest, approved_words, check_answer, is_same_person
 from history.console_audit import WrittenDeed
 from history.errors import NotInHistoryError
-from policies.errors import SecondPersonError
 from serving.expert_versions import Version
 from streams.errors import UnavailableError
 from streams.names import key_of
@@ -131,18 +129,11 @@ class ModelDesk:
         asked = (await self._requests()).get(product)
         if asked is None or asked.number != number:
             raise NotInHistoryError("this request is not open any more")
-        own = self.is_own(request, asked)
-        if answer is AnswerToRequest.WITHDRAW and not own:
-            raise SecondPersonError("only who asked for it withdraws it; refuse it instead")
+        check_answer(answer, self.is_own(request, asked), actor.may_approve)
         words = reason.strip()
         if answer is AnswerToRequest.APPROVE:
-            if own or not actor.may_approve:
-                raise SecondPersonError(
-                    "a second person approves it, who came in with a password: no program, no PIN, "
-                    "and not who asked"
-                )
             self._refuse_while_one_runs(product)
-            words = f"{asked.reason}; approved by {actor.name}" + (f": {words}" if words else "")
+            words = approved_words(asked.reason, actor.name, words)
         said = {"before": asked.replaces, "after": asked.to, "reason": words}
         row = await self._audit.append(actor.deed(f"model.{answer.value}", product, **said))
         if not is_first_answer(await self._rows(), asked, row):
@@ -156,7 +147,7 @@ class ModelDesk:
     @staticmethod
     def is_own(request: Request, asked: ModelRequest) -> bool:
         """Whether who asks now is the person who asked for it, by whatever token."""
-        return PolicyDesk.is_own(asked.by, actor_of(request))
+        return is_same_person(asked.by, actor_of(request).person)
 
     def _refuse_while_one_runs(self, product: str) -> None:
         running = self.models.change(product)

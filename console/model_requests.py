@@ -6,6 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from console.second_person import unanswered
 from history.console_audit import WrittenDeed
 
 REQUEST: Final = "model.request"
@@ -32,28 +33,23 @@ class ModelRequest(BaseModel):
 
 
 def open_requests(rows: Sequence[WrittenDeed]) -> dict[str, ModelRequest]:
-    """The request of each product that nobody has answered; the newest, one of each.
-
-    A change that was put in force meanwhile, at a prompt too, ends what was asked before it.
+    """The request of each product that nobody has answered.
 
     Args:
         rows: of the actions in ``ACTIONS``, oldest first.
     """
-    found: dict[str, ModelRequest] = {}
-    for row in rows:
-        if row.action == REQUEST:
-            found[row.object] = ModelRequest(
-                number=row.number,
-                product=row.object,
-                to=row.after,
-                replaces=row.before,
-                by=row.actor,
-                reason=row.reason,
-                at=row.at,
-            )
-        else:
-            found.pop(row.object, None)
-    return found
+    return {
+        product: ModelRequest(
+            number=row.number,
+            product=product,
+            to=row.after,
+            replaces=row.before,
+            by=row.actor,
+            reason=row.reason,
+            at=row.at,
+        )
+        for product, row in unanswered(rows, REQUEST).items()
+    }
 
 
 def is_first_answer(rows: Sequence[WrittenDeed], request: ModelRequest, number: int) -> bool:

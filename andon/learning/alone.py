@@ -13,7 +13,7 @@ from andon.learning.changing import open_stores, wish_back, wish_for
 from andon.learning.in_force import Stores, Wish
 from andon.settings import Settings
 from andon.wiring import opened, storage
-from console.policies.answers import SecondPerson
+from console.second_person import SecondPerson
 from policies.errors import SecondPersonError
 from serving.bundle_store import BundleStore
 from serving.errors import StoreError

@@ -140,9 +140,9 @@ def plant_watch(
 
 def _policy_desk(settings: Settings, audit: "ConsoleAudit") -> "PolicyDesk":
     """Policies as people change them; a back-test opens the history in its own process."""
-    from console.policies.answers import SecondPerson
     from console.policies.backtests import Backtests
     from console.policies.desk import PolicyDesk
+    from console.second_person import SecondPerson
 
     log = policy_log(settings)
 

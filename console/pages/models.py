@@ -16,7 +16,8 @@ from console.model_desk import ModelDesk
 from console.model_requests import ModelRequest
 from console.model_versions import ModelError, VersionChange, VersionDetail
 from console.parts import ConsoleParts
-from console.policies.answers import AnsweredRequest, AnswerToRequest
+from console.policies.answers import AnsweredRequest
+from console.policies.reading import answer_of
 from console.rendering import Renderer, asked_language
 from serving.expert_versions import Version
 
@@ -83,13 +84,9 @@ def _add_changing(app: FastAPI, desk: ModelDesk, renderer: Renderer) -> None:
         request: Request, key: str, number: Annotated[int, Path(ge=1, lt=1 << 62)]
     ) -> Response:
         """Approve, refuse or withdraw what somebody asked for."""
-        form = await form_of(request)
+        meant, words = await answer_of(request)
         try:
-            meant = AnswerToRequest(form.get("answer", ""))
-        except ValueError:
-            raise BadFormError("nothing is asked for") from None
-        try:
-            await desk.answer(request, key, number, meant, form.get("reason", "")[:500])
+            await desk.answer(request, key, number, meant, words)
         except ModelError as error:
             return await _list(request, desk, renderer, 422, str(error))
         return RedirectResponse(f"/models#{key}", 303)

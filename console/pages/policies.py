@@ -10,9 +10,9 @@ from console.access import may_call
 from console.forms import BadFormError, form_of
 from console.identity import who_of
 from console.parts import ConsoleParts
-from console.policies.answers import AnswerToRequest, ChangeState
+from console.policies.answers import ChangeState
 from console.policies.desk import PolicyDesk, PolicyWish
-from console.policies.reading import NamedProduct, actor_of, policy_of
+from console.policies.reading import NamedProduct, actor_of, answer_of, policy_of
 from console.rendering import Renderer, new_nonce
 from history.errors import ChangingNowError
 from policies.errors import PolicyError
@@ -62,12 +62,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         request: Request, product: NamedProduct, number: Annotated[int, Path(ge=1, lt=1 << 62)]
     ) -> Response:
         """Approve, refuse or withdraw what somebody asked for."""
-        form = await form_of(request)
-        try:
-            meant = AnswerToRequest(form.get("answer", ""))
-        except ValueError:
-            raise BadFormError("nothing is asked for") from None
-        words = form.get("reason", "")[:500]
+        meant, words = await answer_of(request)
         outcome = await desk.answer(product, number, meant, words, actor_of(request))
         return RedirectResponse(f"/policies/{key_of(product)}?done={outcome.state.value}", 303)
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from console.second_person import AnswerToRequest
 from policies.authoring.yaml_tree import MAX_BYTES
 from streams.codes import Action, Severity
 
@@ -20,44 +21,6 @@ Reason = Annotated[
         strip_whitespace=True, min_length=REASON_LENGTHS.start, max_length=REASON_LENGTHS.stop - 1
     ),
 ]
-
-
-class SecondPerson(StrEnum):
-    """When a change of what is in force needs somebody else who approves it.
-
-    Of versions of experts and exemplars nobody can tell whether they soften: they wait under
-    ``always`` alone.
-    """
-
-    NEVER = "never"
-    SOFTENING = "softening"
-    """Where parts could pass that are stopped today, more of their pictures leave the plant, or
-    audits, limits and golden parts watch less."""
-    ALWAYS = "always"
-
-    def is_asked(self, softens: bool) -> bool:
-        """Whether a change needs somebody else.
-
-        >>> [when.is_asked(softens=True) for when in SecondPerson]
-        [False, True, True]
-        """
-        return self is SecondPerson.ALWAYS or (softens and self is SecondPerson.SOFTENING)
-
-    def stops(self, wanted: str, in_force: str, last: str, softens: bool) -> bool:
-        """Whether a version may not come in force where no second person can be asked.
-
-        A product's first version, and the one that is in force already, are nobody else's matter.
-
-        Args:
-            wanted: hash of the version of a policy, or of expert and exemplars.
-            in_force: of what is in force; empty: nothing is.
-            last: the same, or of what was in force until it was withdrawn; empty: the first one.
-            softens: whether ``wanted`` softens ``last``.
-
-        >>> [SecondPerson.ALWAYS.stops("b", now, now, softens=False) for now in ("", "a", "b")]
-        [False, True, False]
-        """
-        return bool(last) and wanted != in_force and self.is_asked(softens)
 
 
 class GivenBody(BaseModel):
@@ -144,15 +107,6 @@ class WantedChange(GivenBody):
         if (self.text is None) == (self.policy_hash is None):
             raise ValueError("give a text, or the hash of a stored version")
         return self
-
-
-class AnswerToRequest(StrEnum):
-    """What becomes of a request."""
-
-    APPROVE = "approve"
-    REFUSE = "refuse"
-    WITHDRAW = "withdraw"
-    """By whoever asked."""
 
 
 class AnsweredRequest(GivenBody):

@@ -9,25 +9,29 @@ from functools import partial
 from typing import Final, Protocol
 
 from console.policies.answers import (
-    AnswerToRequest,
     ChangeOutcome,
     ChangeState,
     PolicyEntry,
     PolicyRequest,
     ProductPolicy,
-    SecondPerson,
     VersionText,
 )
 from console.policies.backtests import Backtests
 from console.policies.beside import Differences
 from console.policies.requests import ACTIONS, APPLY, REQUEST, open_requests
-from history.accounts import person_of
+from console.second_person import (
+    AnswerToRequest,
+    SecondPerson,
+    approved_words,
+    check_answer,
+    is_same_person,
+)
 from history.console_audit import ConsoleAudit, Deed
 from history.errors import NotInHistoryError
 from history.policy_log import AuditEntry, PolicyLog
 from policies.authoring.policy_text import text_of
 from policies.authoring.prompt_check import check_text_with_prompt
-from policies.errors import ChangedMeanwhileError, SecondPersonError, SofteningError
+from policies.errors import ChangedMeanwhileError, SofteningError
 from policies.evaluate import ResolvedPolicy
 from streams.names import key_of
 
@@ -239,19 +243,12 @@ class PolicyDesk:
             SecondPersonError: nobody approves their own, nor does a program.
         """
         request = await self._open(product, number)
-        own = self.is_own(request.by, actor)
-        if answer is AnswerToRequest.WITHDRAW and not own:
-            raise SecondPersonError("only who asked for it withdraws it; refuse it instead")
-        if answer is AnswerToRequest.APPROVE and (own or not actor.may_approve):
-            raise SecondPersonError(
-                "a second person approves it, who came in with a password: no program, no PIN, and "
-                "not who asked"
-            )
+        check_answer(answer, self.is_own(request.by, actor), actor.may_approve)
         policy, source = await self._version(request.policy_hash)
-        words = f"{request.reason}; approved by {actor.name}" + (f": {reason}" if reason else "")
         if answer is AnswerToRequest.APPROVE:
             last = await self.last(product)
             softens = bool((await self.differences.between(last, policy)).softenings)
+            words = approved_words(request.reason, actor.name, reason)
             wish = PolicyWish(policy, source, request.replaces, words, True, request)
             return await self._do(wish, softens, actor)
         said = {"before": request.replaces or "", "after": request.policy_hash, "reason": reason}
@@ -271,7 +268,7 @@ class PolicyDesk:
     @staticmethod
     def is_own(asked_by: str, actor: PolicyActor) -> bool:
         """Whether it was the same person who asked, by whatever token."""
-        return person_of(asked_by) == person_of(actor.person)
+        return is_same_person(asked_by, actor.person)
 
     async def _ask(self, wish: PolicyWish, actor: PolicyActor) -> ChangeOutcome:
         policy = wish.policy

@@ -6,8 +6,10 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 
+from console.forms import BadFormError, form_of
 from console.identity import who_of
 from console.policies.desk import PolicyActor, PolicyDesk
+from console.second_person import AnswerToRequest
 from policies.authoring.prompt_check import check_text_with_prompt
 from policies.errors import InvalidPolicyError, Problem
 from policies.evaluate import ResolvedPolicy
@@ -34,6 +36,19 @@ def actor_of(request: Request) -> PolicyActor:
     who = who_of(request)
     may_approve = not who.is_token and who.way != "pin"
     return PolicyActor(who.name, who.user, may_approve, partial(who.deed, request))
+
+
+async def answer_of(request: Request) -> tuple[AnswerToRequest, str]:
+    """What a page's form says of something that waits for a second person, and why.
+
+    Raises:
+        BadFormError: neither to approve, nor to refuse, nor to withdraw it.
+    """
+    form = await form_of(request)
+    try:
+        return AnswerToRequest(form.get("answer", "")), form.get("reason", "")[:500]
+    except ValueError:
+        raise BadFormError("nothing is asked for") from None
 
 
 async def named_product(request: Request, product: Annotated[str, Path(max_length=200)]) -> str:

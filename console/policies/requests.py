@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from console.policies.answers import PolicyRequest
+from console.second_person import unanswered
 from history.console_audit import WrittenDeed
 
 REQUEST: Final = "policy.request"
@@ -15,25 +16,20 @@ ACTIONS: Final = (REQUEST, *ANSWERS, APPLY, TAKE_OUT)
 
 
 def open_requests(rows: Sequence[WrittenDeed]) -> dict[str, PolicyRequest]:
-    """The request of each product that nobody has answered; the newest, one of each.
-
-    A change that was put in force meanwhile ends what was asked before it.
+    """The request of each product that nobody has answered.
 
     Args:
         rows: of the actions in ``ACTIONS``, oldest first.
     """
-    found: dict[str, PolicyRequest] = {}
-    for row in rows:
-        if row.action == REQUEST:
-            found[row.object] = PolicyRequest(
-                number=row.number,
-                product=row.object,
-                policy_hash=row.after,
-                replaces=row.before or None,
-                by=row.actor,
-                reason=row.reason,
-                at=row.at,
-            )
-        else:
-            found.pop(row.object, None)
-    return found
+    return {
+        product: PolicyRequest(
+            number=row.number,
+            product=product,
+            policy_hash=row.after,
+            replaces=row.before or None,
+            by=row.actor,
+            reason=row.reason,
+            at=row.at,
+        )
+        for product, row in unanswered(rows, REQUEST).items()
+    }

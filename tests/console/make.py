@@ -16,7 +16,7 @@ from console.feed.positions import Partition, Positions
 from console.feed.status_feed import StatusFeed
 from console.health import CheckRow, HealthDesk
 from console.parts import ConsoleParts
-from console.policies.answers import SecondPerson
+from console.second_person import SecondPerson
 from history.accounts import Accounts, ConsoleUser, Login
 from history.console_audit import Deed
 from history.plant_times import PlantTimes

@@ -9,10 +9,11 @@ import httpx
 
 from console.access import ConsoleRole
 from console.app import build_app
-from console.policies.answers import PolicyDifference, SecondPerson
+from console.policies.answers import PolicyDifference
 from console.policies.backtests import Backtests
 from console.policies.desk import PolicyDesk
 from console.policies.judged import difference_of
+from console.second_person import SecondPerson
 from history.accounts import Accounts
 from history.console_audit import ConsoleAudit, Deed
 from history.policy_log import AuditEntry, PolicyLog

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from andon.learning.shown_versions import ShownVersions
 from console.app import build_app
 from console.model_requests import open_requests
-from console.policies.answers import SecondPerson
+from console.second_person import SecondPerson
 from history.accounts import Login
 from history.console_audit import Deed, WrittenDeed
 from tests.console.make import EveryRole, NoPolicies, client_of, parts_of

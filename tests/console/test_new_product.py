@@ -10,8 +10,8 @@ from andon.products.running import Workshop
 from console import product_desk
 from console.app import build_app
 from console.pages import new_product
-from console.policies.answers import SecondPerson
 from console.product_drafts import DraftStep, TrainingChoice
+from console.second_person import SecondPerson
 from history.console_audit import Deed
 from policies.authoring.loading import check_text
 from policies.evaluate import ResolvedPolicy

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from console.credentials import secret_hash
-from console.policies.answers import SecondPerson
+from console.second_person import SecondPerson
 from history.accounts import Accounts, ConsoleUser, Login
 from policies.errors import PolicyError
 from tests.console.make import BASE, DEED

@@ -12,9 +12,10 @@ from console.access import ConsoleRole
 from console.pages import PAGES
 from console.pages.line_fragments import ladder
 from console.pages.rates import KINDS as RATES
-from console.policies.answers import ChangeState, SecondPerson
+from console.policies.answers import ChangeState
 from console.product_drafts import DraftStep
 from console.review.lessons import Teaches
+from console.second_person import SecondPerson
 from console.texts import LANGUAGES, catalogue, translator
 from history.rates import RatesBy, RatesEvery
 from history.review_queue import WaitingFor

@@ -9,8 +9,8 @@ from andon.deeds import declared_deed
 from andon.policy_changes import PolicyChange
 from andon.settings import load_settings
 from andon.wiring import opened, storage
-from console.policies.answers import SecondPerson
 from console.policies.requests import APPLY, TAKE_OUT
+from console.second_person import SecondPerson
 from history.filters import FrameFilter
 from history.policy_log import AuditEntry, PolicyLog
 from history.records import RecordedDecision

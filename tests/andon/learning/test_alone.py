@@ -12,7 +12,7 @@ from andon.learning.alone import hold_where_asked, refuse_alone
 from andon.learning.changing import open_stores
 from andon.learning.in_force import Wish
 from andon.settings import Settings, load_settings
-from console.policies.answers import SecondPerson
+from console.second_person import SecondPerson
 from history.console_audit import Deed
 from policies.errors import SecondPersonError
 from serving.bundle_store import open_folder
