@@ -52,6 +52,19 @@ class _Level:
     key: str | None = None
     """The key whose value comes next."""
 
+    @property
+    def awaits_key(self) -> bool:
+        return self.is_mapping and self.key is None
+
+    def take(self, scalar: str) -> None:
+        """Go past a scalar that is not the cursor's."""
+        if self.is_mapping and self.key is not None:
+            self.key = None
+            return
+        self.seen.append(scalar)
+        if self.is_mapping:
+            self.key = scalar
+
 
 @dataclass(frozen=True)
 class _Cursor:
@@ -148,7 +161,6 @@ def _read(text: str) -> tuple[list[_Level], bool, str] | None:
     levels: list[_Level] = []
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
-            top = levels[-1] if levels else None
             if isinstance(event, CollectionStartEvent):
                 flow, column = bool(event.flow_style), event.start_mark.column
                 levels.append(_Level(isinstance(event, MappingStartEvent), flow, column))
@@ -157,23 +169,11 @@ def _read(text: str) -> tuple[list[_Level], bool, str] | None:
                 if levels:
                     levels[-1].key = None
             elif isinstance(event, ScalarEvent):
-                value, is_key = str(event.value), bool(top and top.is_mapping and top.key is None)
+                top, value = levels[-1] if levels else None, str(event.value)
                 if _MARK in value:
-                    return levels, is_key, value
-                _walk(top, value, is_key)
+                    return levels, top is not None and top.awaits_key, value
+                if top is not None:
+                    top.take(value)
     except (YAMLError, RecursionError):
-        return None
+        pass
     return None
-
-
-def _walk(top: _Level | None, value: str, is_key: bool) -> None:
-    """Past a scalar that is not the cursor's."""
-    if top is None:
-        return
-    if is_key:
-        top.key = value
-        top.seen.append(value)
-    elif top.is_mapping:
-        top.key = None
-    else:
-        top.seen.append(value)

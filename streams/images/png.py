@@ -30,25 +30,24 @@ def read_png(data: bytes) -> Raw:
     orientation, frames, deflated, header, white = 1, 1, 0, b"", None
     view = memoryview(data)
     for name, at, end in _chunks(data):
-        counts = name in _PIXELS or name == _WHITE
-        if counts and zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(
-            view[end - 4 : end], "big"
-        ):
-            raise damaged(f"the checksum of {name.decode()} is not that of its bytes")
+        body = view[at + 8 : end - 4]
         if name in _PIXELS:
+            _require_checksum(name, view[at:end])
             kept.append(view[at:end])
+            if name == b"IHDR":
+                header = bytes(body)
+            elif name == b"IDAT":
+                deflated += len(body)
         elif name[:1].isupper():
             raise UndecodableImageError(f"a PNG with an unknown chunk {name.decode()}")
-        if name == b"IHDR":
-            header = data[at + 8 : end - 4]
-        elif name == b"IDAT":
-            deflated += end - at - 12
+        elif name == _WHITE:
+            _require_checksum(name, view[at:end])
+            if len(body) == 2:
+                white = int.from_bytes(body, "big") or None
         elif name == b"eXIf":
-            orientation = orientation_of(data[at + 8 : end - 4])
-        elif name == _WHITE and end - at == 14:
-            white = int.from_bytes(view[at + 8 : at + 10], "big") or None
-        elif name == b"acTL" and end - at == 20:
-            frames = max(1, int.from_bytes(view[at + 8 : at + 12], "big"))
+            orientation = orientation_of(bytes(body))
+        elif name == b"acTL" and len(body) == 8:
+            frames = max(1, int.from_bytes(body[:4], "big"))
     if len(header) != 13:
         raise damaged("the PNG's header cannot be read")
     found = _decoded(b"".join(kept), header, deflated, orientation, frames)
@@ -94,6 +93,11 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
             return
         at = end
     raise damaged(f"over {_MOST_CHUNKS} chunks in the PNG")
+
+
+def _require_checksum(name: bytes, chunk: memoryview) -> None:
+    if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+        raise damaged(f"the checksum of {name.decode()} is not that of its bytes")
 
 
 def _decoded(clean: bytes, header: bytes, deflated: int, orientation: int, frames: int) -> Raw:

@@ -127,19 +127,9 @@ class PartitionReader:
                     async with asyncio.timeout(self._connection.request_timeout_s):
                         await self._assign(consumer)
                     attempt = 0
-                    if self._in_order:
-                        async with aclosing(self._backlog(consumer)) as polls:
-                            async for records in polls:
-                                yield records
-                    while True:
-                        if not self.caught_up.is_set() and not await _short_of(
-                            consumer, self._ends
-                        ):
-                            self.caught_up.set()
-                            yield []
-                        if records := await self._next(consumer):
+                    async with aclosing(self._polls(consumer)) as polls:
+                        async for records in polls:
                             yield records
-                        await asyncio.sleep(0)  # buffered records never let the loop go otherwise
             except (*DOWN, asyncio.CancelledError) as error:
                 if asked_to_end():
                     raise
@@ -153,14 +143,22 @@ class PartitionReader:
             await asyncio.sleep(backoff_s(attempt, 0.1, 5.0, jitter=0.5))
             attempt += 1
 
-    async def _backlog(self, consumer: AIOKafkaConsumer) -> AsyncGenerator[list[Delivery], None]:
-        """What stands at the broker when its partitions are assigned, in the order of times."""
-        timeout_s = self._connection.request_timeout_s
-        async with aclosing(in_order(consumer, self._ends, timeout_s)) as polls:
-            async for records in polls:
-                self._positions.update({place_of(r): r.offset + 1 for r in records})
-                yield [delivery_of(record) for record in records]
-                await asyncio.sleep(0)  # buffered records never let the loop go otherwise
+    async def _polls(self, consumer: AIOKafkaConsumer) -> AsyncGenerator[list[Delivery], None]:
+        """What one consumer reads, the backlog in the order of times if so wanted; never ends."""
+        if self._in_order:
+            timeout_s = self._connection.request_timeout_s
+            async with aclosing(in_order(consumer, self._ends, timeout_s)) as polls:
+                async for found in polls:
+                    self._positions.update({place_of(r): r.offset + 1 for r in found})
+                    yield [delivery_of(record) for record in found]
+                    await asyncio.sleep(0)  # buffered records never let the loop go otherwise
+        while True:
+            if not self.caught_up.is_set() and not await _short_of(consumer, self._ends):
+                self.caught_up.set()
+                yield []
+            if records := await self._next(consumer):
+                yield records
+            await asyncio.sleep(0)  # as above
 
     async def between(
         self, begins: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
