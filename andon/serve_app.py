@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from andon.build import build as build_of_andon
 from andon.llm_endpoints import with_remembered
 from andon.settings import Settings, load_settings
 from andon.wiring.storage import bundle_store
@@ -32,6 +33,7 @@ def build(args: AppSettings) -> "Application":
         partial(bundle_store, args.artifacts or paths.artifacts),
         partial(bundle_store, args.exemplars or paths.exemplars),
         telemetry_of_replica,
+        build_of_andon,
     )
 
 

@@ -86,6 +86,13 @@ MODEL = _row(
     ("deployment", "product", "version"),
     "Two versions of a product for long: a replica did not take the newer one.",
 )
+BUILD = _row(
+    "serve_build_info",
+    "gauge",
+    "Replicas that run the build of Andon; `build` is empty for one from before replicas said it",
+    ("deployment", "build"),
+    "Another one than `andon_build_info`'s: Ray was not started again after an upgrade.",
+)
 WAITING = _row(
     "serve_waiting_items",
     "gauge",
@@ -136,7 +143,7 @@ MEMORY = _row(
 )
 CONSOLE_METRICS: Final = (
     REQUESTS, ANSWERING, OPEN, SEES, REVIEWS, REVIEW_AGE, REPLICAS_WANTED, REPLICAS, PROBLEMS,
-    MODEL, WAITING, ANSWERS, LLM_CALLS, LLM_TOKENS, LLM_COST, CPU, MEMORY,
+    MODEL, BUILD, WAITING, ANSWERS, LLM_CALLS, LLM_TOKENS, LLM_COST, CPU, MEMORY,
 )  # fmt: skip
 CONSOLE_LABELS: Final = {
     "route": "the path with its parameters' names; `other`: there is no such path",

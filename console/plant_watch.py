@@ -78,6 +78,7 @@ class PlantWatch:
             metrics.REPLICAS: self._answering,
             metrics.PROBLEMS: self._problems,
             metrics.MODEL: self._models,
+            metrics.BUILD: self._builds,
             metrics.WAITING: lambda: self._of_replica(lambda one: one.waiting),
             metrics.ANSWERS: self._answers,
             metrics.LLM_CALLS: lambda: self._asked(lambda spent: spent.calls),
@@ -166,6 +167,10 @@ class PlantWatch:
             for one in self._replicas()
             for product, version in one.versions.items()
         )
+        return {labels: float(count) for labels, count in found.items()}
+
+    def _builds(self) -> dict[tuple[str, ...], float]:
+        found = Counter((one.deployment, one.build) for one in self._replicas())
         return {labels: float(count) for labels, count in found.items()}
 
     def _answers(self) -> dict[tuple[str, ...], float]:

@@ -6,10 +6,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-from andon.checks.findings import CheckFailed
+from andon.build import build
+from andon.checks.findings import CheckFailed, CheckWarned
 from andon.processes.instance import workers_here
 from andon.settings import Settings
 from andon.wiring import brokers, ray_serve, storage
+from serving.ray.builds import START_RAY_AGAIN, other_builds
 from serving.ray.replicas import ApplicationStatus
 from serving.ray.settings import CLASSIFIER, VISION
 from streams.errors import UnavailableError
@@ -56,7 +58,8 @@ async def check_ray(settings: Settings) -> str:
 
 
 async def check_serve(settings: Settings) -> str:
-    """The ingress answers, and every replica has the versions that it should have."""
+    """The ingress answers, and every replica has the versions that it should have, and this
+    process' build of Andon."""
     status = await _look(settings)
     problems = [
         f"{replica.deployment}, {product}: {why}"
@@ -73,6 +76,8 @@ async def check_serve(settings: Settings) -> str:
         raise CheckFailed(
             "; ".join(dict.fromkeys(problems))[:600], "`andon models list` says what there is"
         )
+    if others := other_builds(status.builds, build()):
+        raise CheckWarned(f"{settings.serve.ingress}: {others}", START_RAY_AGAIN)
     counted = {d: len(status.of(d)) for d in (VISION, CLASSIFIER) if status.of(d)}
     replicas = ", ".join(f"{name} {count}" for name, count in counted.items())
     return f"{settings.serve.ingress}, replicas: {replicas}"

@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from andon.build import build
 from andon.cli.options import Json
 from andon.cli.printing import print_found
 from andon.settings import Settings, load_settings
 from andon.wiring import storage
 from serving.errors import DeployError
+from serving.ray.builds import START_RAY_AGAIN, other_builds
 from serving.ray.deploy import Config, check_config, deploy, read_config
 from serving.ray.settings import CLASSIFIER, LATEST, VISION
 from streams.errors import AndonError
@@ -46,6 +48,8 @@ def deploy_(
         )
     with Console(stderr=True).status(f"deploying {file} on the Ray at {settings.serve.address}"):
         found = deploy(config, settings.serve.address, wait, settings.serve.token_file)
+    if others := other_builds(found.get("builds", {}), build()):
+        typer.echo(f"warning: {others}; {START_RAY_AGAIN}", err=True)
     print_found(found, [f"{found['application']}: {found['status']}"], as_json)
 
 

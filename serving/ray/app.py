@@ -37,6 +37,7 @@ def build_application(
     open_artifacts: OpenStore,
     open_exemplars: OpenStore,
     open_spans: Callable[[str], SpanSink | None] | None = None,
+    build: Callable[[], str] = str,
 ) -> Application:
     """The application for ``settings``.
 
@@ -46,6 +47,7 @@ def build_application(
         open_artifacts: a module-level function that opens the store of experts in the replica.
         open_exemplars: the same for exemplar bundles.
         open_spans: the same for what takes the spans of ``expert`` or ``classifier``.
+        build: the same for which build of Andon the replica runs.
     """
     wanted = settings.vision
     spans: OpenSpans = no_spans if open_spans is None else partial(open_spans, "expert")
@@ -54,12 +56,12 @@ def build_application(
     if wanted.by_product:
         router = RequestRouterConfig(request_router_class=ROUTER)
         vision = vision.options(request_router_config=router)
-    behind = [vision.bind(wanted, open_artifacts, spans)]
+    behind = [vision.bind(wanted, open_artifacts, spans, build)]
     if settings.classifier is not None:
         calls = max(CALLS_PER_REPLICA, 2 * settings.classifier.concurrency)
         classifier = _deployment(CLASSIFIER, ClassifierDeployment, calls)
         spans = no_spans if open_spans is None else partial(open_spans, "classifier")
-        bound = (settings.classifier, open_exemplars, spans, count_classifiers)
+        bound = (settings.classifier, open_exemplars, spans, count_classifiers, build)
         behind.append(classifier.bind(*bound))
     # it waits and does not compute: no place in the plan of the CPUs
     way_in = _deployment(INGRESS, IngressDeployment, CALLS_PER_REPLICA, num_cpus=0)

@@ -56,6 +56,7 @@ class ClassifierDeployment:
         open_store: opens the exemplar store inside the actor.
         open_spans: opens what takes the spans of traced requests; None of it: nothing is traced.
         count: how many such actors there are, which share what an endpoint may be asked.
+        build: which build of Andon the actor's process runs; asked as it starts.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class ClassifierDeployment:
         open_store: Callable[[], BundleStore],
         open_spans: OpenSpans = no_spans,
         count: Callable[[], int] = lambda: 1,
+        build: Callable[[], str] = str,
     ) -> None:
         self._settings, self._store = settings, open_store()
         self._spans = open_spans()
@@ -77,7 +79,7 @@ class ClassifierDeployment:
         self._not_followed: dict[str, str] = {}
         """What the last look at the store did not find out and why, by product."""
         self._replica = uuid4().hex
-        self._tally = ReplicaTally()
+        self._tally = ReplicaTally(build())
         self._watch = StoreWatch(self._store, settings.follow_s)
         self._wanted = ClassifierUserConfig(exemplars={})
         self._resolved: dict[str, str | None] = {}

@@ -275,20 +275,26 @@ def _deploy_here(config: Config, address: str, timeout_s: float) -> Config:
         status = serve.status().applications.get(name)
         if status is not None and status.status == "RUNNING":
             counts = {n: sum(d.replica_states.values()) for n, d in status.deployments.items()}
-            if problems := _problems(name, counts):
+            problems, builds = _said_by_replicas(name, counts)
+            if problems:
                 return {"error": f"application {name!r} runs, but {'; '.join(problems)}"}
-            return {"application": name, "status": "RUNNING", "wanted": list(wanted)}
+            done = {"application": name, "status": "RUNNING", "wanted": list(wanted)}
+            return {**done, "builds": builds}
         if status is not None and status.status in {"DEPLOY_FAILED", "UNHEALTHY"}:
             return {"error": _why(name, status)}
         time.sleep(0.1)
     return {"error": f"application {name!r} was not up within {timeout_s:g} s"}
 
 
-def _problems(application: str, counts: Mapping[str, int]) -> list[str]:
-    """Why products have not the version that was asked for, as the replicas say."""
+def _said_by_replicas(
+    application: str, counts: Mapping[str, int]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Why products have not the version that was asked for, and which builds of Andon the replicas
+    of each deployment run; empty: one from before replicas said it."""
     from ray import serve
 
     found: dict[str, None] = {}
+    builds: dict[str, set[str]] = {}
     for deployment in (VISION, CLASSIFIER):
         if deployment not in counts:
             continue
@@ -296,9 +302,11 @@ def _problems(application: str, counts: Mapping[str, int]) -> list[str]:
         # Serve chooses who answers: each replica is asked four times on average
         calls = [handle.status.remote() for _ in range(4 * counts[deployment])]
         for call in calls:
-            said = call.result(timeout_s=STATUS_S)["problems"]
-            found |= {f"{deployment}, {product}: {why}": None for product, why in said.items()}
-    return list(found)
+            said = call.result(timeout_s=STATUS_S)
+            builds.setdefault(deployment, set()).add(said.get("build", ""))
+            problems = said["problems"].items()
+            found |= {f"{deployment}, {product}: {why}": None for product, why in problems}
+    return list(found), {deployment: sorted(builds[deployment]) for deployment in builds}
 
 
 def _why(name: str, status: Any) -> str:

@@ -33,6 +33,8 @@ class ReplicaStatus(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     replica: str
     deployment: str
+    build: str = ""
+    """Which build of Andon its process runs; empty: one from before replicas said it."""
     versions: dict[str, str] = {}
     """Digest by product."""
     in_memory: list[str] | None = None
@@ -71,6 +73,14 @@ class ApplicationStatus(BaseModel):
     def of(self, deployment: str) -> list[ReplicaStatus]:
         """The replicas of one deployment."""
         return [r for r in self.replicas if r.deployment == deployment]
+
+    @property
+    def builds(self) -> dict[str, set[str]]:
+        """Which builds of Andon the replicas of each deployment run."""
+        found: dict[str, set[str]] = {}
+        for replica in self.replicas:
+            found.setdefault(replica.deployment, set()).add(replica.build)
+        return found
 
     def missing(self, deployment: str) -> int:
         """Replicas of a deployment that should be there and did not answer."""

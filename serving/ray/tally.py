@@ -10,9 +10,14 @@ _STATM = Path("/proc/self/statm")
 
 
 class ReplicaTally:
-    """Counts the answers of a replica since it was started."""
+    """Counts the answers of a replica since it was started.
 
-    def __init__(self) -> None:
+    Args:
+        build: which build of Andon its process runs.
+    """
+
+    def __init__(self, build: str = "") -> None:
+        self._build = build
         self._scored = self._failed = 0
 
     def add(self, answers: Sequence[object]) -> None:
@@ -21,10 +26,11 @@ class ReplicaTally:
         self._failed += failed
         self._scored += len(answers) - failed
 
-    def said(self) -> dict[str, float]:
-        """Answers, processor time and memory of this process, as ``ReplicaStatus`` names them."""
+    def said(self) -> dict[str, str | float]:
+        """Build, answers, processor time and memory of this process, for ``ReplicaStatus``."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         return {
+            "build": self._build,
             "scored": self._scored,
             "failed": self._failed,
             "cpu_seconds": round(used.ru_utime + used.ru_stime, 3),

@@ -14,13 +14,13 @@ from serving.batching import Batches, Expired, QueueFull
 from serving.bundle_store import BundleStore
 from serving.errors import ServeConfigError
 from serving.experts.images import decode_image
-from serving.experts.look import measure_look
 from serving.experts.types import Image
 from serving.memory import give_back_memory
 from serving.ray.cold import ColdLoads
-from serving.ray.inspections import to_failure, to_inspection
+from serving.ray.inspections import to_failure
 from serving.ray.models import ModelSet, loader, no_artifact
 from serving.ray.residents import Loaded
+from serving.ray.scoring import Answer, Group, score_groups
 from serving.ray.settings import VisionSettings, VisionUserConfig, parse
 from serving.ray.shadowing import ShadowScorer
 from serving.ray.tally import ReplicaTally
@@ -33,7 +33,6 @@ from streams.ports import Failure
 
 log = masking_logger(__name__)
 
-Answer = Inspection | Failure
 MIB = 1 << 20
 
 
@@ -57,6 +56,7 @@ class VisionDeployment:
         open_store: opens the artifact store inside the replica; credentials come from its
             environment and travel through no configuration.
         open_spans: opens what takes the spans of traced images; None of it: nothing is traced.
+        build: which build of Andon the replica's process runs; asked as it starts.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class VisionDeployment:
         settings: VisionSettings,
         open_store: Callable[[], BundleStore],
         open_spans: OpenSpans = no_spans,
+        build: Callable[[], str] = str,
     ) -> None:
         self._settings = settings
         self._spans = open_spans()
@@ -78,7 +79,7 @@ class VisionDeployment:
         )
         self._cold = ColdLoads(self._models.again, settings.queue_mib * MIB)
         self._shadow = ShadowScorer(settings.shadow_share)
-        self._tally = ReplicaTally()
+        self._tally = ReplicaTally(build())
         self._following: asyncio.Task[None] | None = None
         self._batcher: Batches[_Item, Answer] = Batches(
             self._work, settings.batch, settings.batch_wait_ms / 1000, settings.queue_mib * MIB
@@ -227,7 +228,7 @@ class VisionDeployment:
                 answers[i] = image
             else:
                 groups.setdefault(item.product, []).append(i)
-        work: list[_Group] = []
+        work: list[Group] = []
         for product, places in groups.items():
             loaded = self._loaded(items[places[0]])
             if loaded is None:
@@ -236,7 +237,7 @@ class VisionDeployment:
                 continue
             waited = [{"queue": (taken - items[i].arrived) * 1000, "decode": ready} for i in places]
             images = [image for i in places if not isinstance(image := decoded[i], Failure)]
-            work.append(_Group(loaded, places, images, waited))
+            work.append(Group(loaded, places, images, waited))
         for group, scored in zip(work, await self._score(work), strict=True):
             for i, image, answer in zip(group.places, group.images, scored, strict=True):
                 answers[i] = self._with_shadow(items[i], image, answer)
@@ -254,12 +255,12 @@ class VisionDeployment:
         item = replace(item, loaded=loaded)
         return await self._batcher.submit(item, len(item.image), left_s)
 
-    async def _score(self, work: "list[_Group]") -> list[list[Answer]]:
+    async def _score(self, work: list[Group]) -> list[list[Answer]]:
         """Answers by product, of one visit to the thread that scores."""
         if not work:
             return []
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._scorer, _score_groups, work)
+        found = await loop.run_in_executor(self._scorer, score_groups, work)
         scored = any(isinstance(a, Inspection) for answers in found for a in answers)
         self._proven = time.monotonic() if scored else float("-inf")
         return found
@@ -296,44 +297,6 @@ def _decode(image: bytes, bits: int | None) -> Image | Failure:
         return decode_image(image, bits)
     except Exception as error:  # noqa: BLE001 - one picture must not fail its batch
         return to_failure(error)
-
-
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """Pictures of one product in a batch, and their places there."""
-
-    loaded: Loaded
-    places: list[int]
-    images: list[Image]
-    timings: list[dict[str, float]]
-
-
-def _score_groups(work: list[_Group]) -> list[list[Answer]]:
-    return [_score_safely(group.loaded, group.images, group.timings) for group in work]
-
-
-def _score_safely(
-    loaded: Loaded, images: list[Image], timings: list[dict[str, float]]
-) -> list[Answer]:
-    """Score a batch; when it fails, each image alone, so that one cannot fail the others."""
-    started = time.perf_counter()
-    try:
-        scored = loaded.expert.score(images)
-        each = (time.perf_counter() - started) * 1000 / len(images)
-        name, version = loaded.expert.name, loaded.version
-        return [
-            to_inspection(s, name, version, {**t, "score": each, **s.timings_ms}, measure_look(i))
-            for s, t, i in zip(scored, timings, images, strict=True)
-        ]
-    except Exception as error:
-        if len(images) == 1:
-            log.exception("scoring failed")
-            return [to_failure(error)]
-    return [
-        answer
-        for image, timing in zip(images, timings, strict=True)
-        for answer in _score_safely(loaded, [image], [timing])
-    ]
 
 
 def _settled(answer: Answer | BaseException) -> Answer:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from andon.build import build
 from andon.checks import examine, examine_products
 from andon.checks.findings import Finding
 from andon.processes.instance import claimed_instance
@@ -19,13 +20,14 @@ OLD, NEW = "a" * 64, "b" * 64
 
 
 def status(*vision: ReplicaStatus, exemplars: dict[str, str] | None = None) -> ApplicationStatus:
-    named = ReplicaStatus(replica="c", deployment=CLASSIFIER, versions=exemplars or {})
+    versions, own = exemplars or {}, build()
+    named = ReplicaStatus(replica="c", deployment=CLASSIFIER, versions=versions, build=own)
     return ApplicationStatus(replicas=[*vision, named], expected={VISION: 2, CLASSIFIER: 1})
 
 
 def replica(name: str, version: str = NEW, **more: object) -> ReplicaStatus:
     versions = {"tile": version} if version else {}
-    fields = {"replica": name, "deployment": VISION, "versions": versions, **more}
+    fields = {"replica": name, "deployment": VISION, "versions": versions, "build": build(), **more}
     return ReplicaStatus.model_validate(fields)
 
 
@@ -174,6 +176,10 @@ def test_replicas_that_are_missing_or_have_a_problem_are_told(
     assert alone.detail == "replicas that do not answer: 1 of VisionExpert"
     refused = serve(status(replica("a"), replica("b", problems={"tile": "altered"})))
     assert refused.detail == "VisionExpert, tile: altered"
+    older = serve(status(replica("a"), replica("b", build=""), exemplars={"tile": OLD}))
+    assert (older.ok, older.warns) == (True, True)
+    assert f"VisionExpert runs an earlier build, and this process {build()}" in older.detail
+    assert older.remedy.startswith("start Ray again")
 
 
 def test_workers_are_counted_by_role_and_join_is_needed_for_shots(settings: Settings) -> None:

@@ -45,10 +45,13 @@ class GivenServing:
             raise UnavailableError("Serve's ingress did not say")
         one = {"versions": {"tile": "new"}, "waiting": 4, "scored": 9, "failed": 1}
         replicas = [
-            ReplicaStatus(replica="a" * 32, deployment=VISION, cpu_seconds=2.5, **one),
+            ReplicaStatus(
+                replica="a" * 32, deployment=VISION, build="0.3.0", cpu_seconds=2.5, **one
+            ),
             ReplicaStatus(
                 replica="b" * 32,
                 deployment=VISION,
+                build="0.2.0",
                 versions={"tile": "old"},
                 problems={"tile": "altered"},
                 resident_bytes=1 << 30,

@@ -45,6 +45,9 @@ async def test_what_waits_and_what_serves_is_told() -> None:
     for version in ("new", "old"):
         place = {"deployment": VISION, "product": "tile", "version": version}
         assert w.value("serve_model_info", **place) == 1
+    for build in ("0.3.0", "0.2.0"):
+        assert w.value("serve_build_info", deployment=VISION, build=build) == 1
+    assert w.value("serve_build_info", deployment=CLASSIFIER, build="") == 1
     assert w.value("serve_problems", deployment=VISION, product="tile") == 1
     a, b = ({"deployment": VISION, "replica": letter * 8} for letter in "ab")
     assert w.value("serve_answers_total", **a, result="scored") == 9

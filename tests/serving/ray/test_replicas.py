@@ -19,8 +19,10 @@ from tests.serving.ray.tiny import LOADER, save_tiny
 @pytest.mark.asyncio
 async def test_the_ingress_says_what_every_replica_holds(tmp_path: Path) -> None:
     digest = save_tiny(tmp_path, "tile")
-    vision = VisionDeployment(VisionSettings(loader=LOADER), lambda: open_folder(tmp_path))
-    naming = ClassifierDeployment(ClassifierArguments(kind=TINY), lambda: open_folder(tmp_path))
+    builds = ["0.2.0", "0.3.0"]  # said as it starts: files may be exchanged under a replica
+    settings, arguments = VisionSettings(loader=LOADER), ClassifierArguments(kind=TINY)
+    vision = VisionDeployment(settings, lambda: open_folder(tmp_path), build=builds.pop)
+    naming = ClassifierDeployment(arguments, lambda: open_folder(tmp_path), build=builds.pop)
     await vision.reconfigure({"products": {"tile": digest, "cloth": "latest"}})
     await naming.reconfigure(None)
     async with served(vision, naming) as address:
@@ -31,6 +33,7 @@ async def test_the_ingress_says_what_every_replica_holds(tmp_path: Path) -> None
     await naming.close()
     (expert,), (classifier,) = status.of(VISION), status.of(CLASSIFIER)
     assert expert.versions == classifier.versions == {"tile": digest}
+    assert status.builds == {VISION: {"0.3.0"}, CLASSIFIER: {"0.2.0"}}
     assert expert.pinned == ["tile"]
     assert "train it first" in expert.problems["cloth"]
     assert status.missing(VISION) == 0
