@@ -143,7 +143,7 @@ PLANT_PANELS: Final = (
     Panel(
         "Versions that replicas serve",
         "short",
-        "Replicas with each version of a product, and those with a problem.",
+        "Replicas by version of a product, with a problem, and by build of Andon.",
         (
             (
                 "max by (deployment, product, version) (andon_serve_model_info)",
@@ -153,6 +153,7 @@ PLANT_PANELS: Final = (
                 "max by (deployment, product) (andon_serve_problems)",
                 "problems {{deployment}} {{product}}",
             ),
+            ("max by (deployment, build) (andon_serve_build_info)", "{{deployment}} {{build}}"),
         ),
         "table",
     ),
