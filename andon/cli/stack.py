@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from andon.cli.options import Json, group
 from andon.cli.printing import print_found, table_of_rows
@@ -97,13 +98,18 @@ def env(
 
 @app.command()
 def status(folder: Folder = FOLDER, as_json: Json = False) -> None:
-    """What runs; exit code 1 unless all do."""
-    from andon.stack.state import known, running
+    """What runs and answers; exit code 1 unless all do."""
+    from andon.stack.state import known, running, silent
 
-    alive = running(folder)
-    states = {name: name in alive for name in known(folder)}
-    marks = {True: "[green]runs[/]", False: "[red]is down[/]"}
-    table = table_of_rows(("component", "state"), ((n, marks[up]) for n, up in states.items()))
+    alive, quiet = running(folder), silent(folder)
+    states = {name: name in alive and name not in quiet for name in known(folder)}
+
+    def words(name: str) -> str:
+        if name in quiet:
+            return f"[red]runs and does not answer[/]: {escape(quiet[name])}"
+        return "[green]runs[/]" if states[name] else "[red]is down[/]"
+
+    table = table_of_rows(("component", "state"), ((name, words(name)) for name in states))
     print_found(states, [table if states else f"no stack was started in {folder}"], as_json)
     raise typer.Exit(0 if states and all(states.values()) else 1)
 

@@ -6,12 +6,14 @@ import contextlib
 import os
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, TypeAdapter
 
 from andon.stack.local import LocalStack
+from infra.stack.answering import answers
 from infra.stack.process import descendants, end_all
 
 FILE = "running.json"
@@ -25,6 +27,8 @@ class _Entry(BaseModel):
     created: float
     """Time of the start: the same pid may be another process by now."""
     stop_signal: int
+    port: int | None = None
+    """Where it listens; None in what an earlier release wrote."""
     temporary_folder: Path | None
 
 
@@ -38,6 +42,7 @@ def remember(folder: Path, stack: LocalStack) -> None:
             pid=server.pid,
             created=psutil.Process(server.pid).create_time(),
             stop_signal=server.stop_signal,
+            port=server.port,
             temporary_folder=server.temporary_folder,
         )
         for name, server in stack.components.items()
@@ -62,6 +67,23 @@ def running(folder: Path) -> dict[str, psutil.Process]:
     return alive
 
 
+def silent(folder: Path) -> dict[str, str]:
+    """Components that run and do not answer, and why as far as that is known; they are asked side
+    by side."""
+    entries, alive = _read(folder), running(folder)
+    ports = {n: e.port for n, e in entries.items() if n in alive and e.port is not None}
+    with ThreadPoolExecutor(len(NAMES)) as threads:
+        said = dict(zip(ports, threads.map(answers, ports, ports.values()), strict=True))
+    found = {}
+    for name, process in alive.items():
+        stopped = [f"{p.name()} ({p.pid})" for p in _family(process) if _is_stopped(p)]
+        if stopped:
+            found[name] = f"stopped by a signal: {', '.join(stopped)}; `kill -CONT` lets it go on"
+        elif not said.get(name, True):
+            found[name] = f"no word at port {ports[name]}"
+    return found
+
+
 def end(folder: Path) -> list[str]:
     """Stop what runs, children included, and forget it; the names of what was stopped."""
     entries, alive = _read(folder), running(folder)
@@ -71,6 +93,9 @@ def end(folder: Path) -> list[str]:
             family = descendants(process.pid)
             in_order = signal.SIGINT if name == "postgres" else signal.SIGTERM
             process.send_signal(entries[name].stop_signal if name in entries else in_order)
+            for one in (process, *family):  # what is stopped by a signal takes no other one
+                with contextlib.suppress(psutil.Error):
+                    one.send_signal(signal.SIGCONT)
             psutil.wait_procs([process], timeout=STOP_S)
             end_all([process, *family])
     for entry in entries.values():
@@ -90,6 +115,17 @@ def _writing_logs(folder: Path) -> dict[str, psutil.Process]:
             if target in logs:
                 found.setdefault(logs[target], process)
     return found
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *descendants(process.pid)]
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
 
 
 def _began(process: psutil.Process) -> float:

@@ -1,17 +1,23 @@
 """What an `andon stack up` that was killed has left is found, told and stopped."""
 
+import json
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from andon.__main__ import app
+from andon.stack import state
 from andon.stack.local import LocalStack
-from andon.stack.state import FILE, end, known, running
+from andon.stack.state import FILE, end, known, running, silent
+from infra.stack.answering import answers
 from infra.stack.process import Process
 
 
@@ -42,6 +48,37 @@ def test_components_of_a_start_that_was_killed_are_found_by_their_log(
         assert (known(tmp_path), running(tmp_path)) == ([], {})
     finally:
         other.stop()
+
+
+def test_a_component_that_is_frozen_is_told_and_ends_in_order(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "s3.log"
+    script = "trap 'echo in order; exit' TERM; sleep 600 & echo up; wait"
+    server = Process("s3", ["sh", "-c", script], log, tethered=False)
+    try:
+        server.wait_ready(lambda: "up" in server.tail(), 60)
+        psutil.Process(server.pid).suspend()
+        said = CliRunner().invoke(app, ["stack", "status", "--folder", str(tmp_path)])
+        assert said.exit_code == 1
+        told = " ".join(said.stdout.split())
+        assert "s3 │ runs and does not answer: stopped by a signal: sh (" in told
+        asked = ["stack", "status", "--json", "--folder", str(tmp_path)]
+        assert json.loads(CliRunner().invoke(app, asked).stdout) == {"s3": False}
+        assert end(tmp_path) == ["s3"]
+        assert server.tail().endswith("in order")
+    finally:
+        server.stop()
+
+
+def test_a_component_that_says_nothing_at_its_port_is_told(
+    tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "answers", partial(answers, timeout_s=0.2))
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        port = hanging.getsockname()[1]
+        entry = {"pid": server.pid, "created": psutil.Process(server.pid).create_time()}
+        entry |= {"stop_signal": int(signal.SIGTERM), "temporary_folder": None, "port": port}
+        (tmp_path / FILE).write_text(json.dumps({"broker": entry}))
+        assert silent(tmp_path) == {"broker": f"no word at port {port}"}
 
 
 def test_a_folder_that_was_removed_under_a_stack_hides_nothing(
