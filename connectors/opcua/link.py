@@ -7,7 +7,7 @@ while the state said connected (ADR 0010).
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from enum import Enum
 from typing import TypeVar
 
@@ -15,12 +15,19 @@ import structlog
 from asyncua import Client, ua
 
 from connectors.errors import LinkError
-from connectors.handshake.signals import WATCHED, Signal, SignalValue, SignalValues, number
+from connectors.handshake.signals import Signal, SignalValue, SignalValues, number
 from connectors.handshake.values import Notice, TriggerAge
 from connectors.line_link import LinkEvent
-from connectors.opcua.node_set import ABSENT, AbsenceNotes, NodeSet, open_node_set, read_in_parts
+from connectors.opcua.node_set import (
+    AbsenceNotes,
+    NodeSet,
+    absence,
+    open_node_set,
+    read_in_parts,
+)
 from connectors.opcua.secured import Ends, connect, make_client, warn_unless_secured, words_of
 from connectors.opcua.subscription import Intervals, Notifications, seconds_of, subscribe
+from connectors.opcua.subscription_watch import SubscriptionWatch
 from connectors.opcua.trigger_time import TriggerTime
 from connectors.settings import GatewaySettings
 from streams.backoff import backoff_s
@@ -30,8 +37,6 @@ from streams.log import Outage
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _VALUE = ua.AttributeIds.Value
-_ON_ITS_WAY_S = 0.2
-"""A notification of what was just read may still come for this long, seconds."""
 _FOR_GOOD = frozenset(
     {
         "BadUserAccessDenied",
@@ -120,9 +125,8 @@ class OpcUaLink:
         asked = [s for s in wanted if s in nodes.ids]
         values = await self._guard(read_in_parts(client, [nodes.ids[s] for s in asked], _VALUE))
         for signal, value in zip(asked, values, strict=True):
-            status = value.StatusCode
-            if status is not None and status.name in ABSENT:
-                reason = f"{signal.wire_name} is gone ({status.name}): the controller was changed"
+            if (gone := absence(value)) is not None:
+                reason = f"{signal.wire_name} is gone ({gone}): the controller was changed"
                 self.drop(reason)
                 raise LinkError(reason)
             try:
@@ -230,9 +234,10 @@ class OpcUaLink:
             self._tell_connected()
             events.forward(on_event)
             async with asyncio.TaskGroup() as group:
-                watching = group.create_task(self._watch(events))
+                watches = [group.create_task(one) for one in self._watches(events)]
                 await self._lost.wait()
-                watching.cancel()
+                for one in watches:
+                    one.cancel()
         except (Exception, asyncio.CancelledError) as error:
             if asked_to_end():
                 raise
@@ -245,45 +250,14 @@ class OpcUaLink:
         self._tell_away(stood)
         return stood
 
-    async def _watch(self, events: Notifications) -> None:
-        """Drop the link when its subscription tells nothing any more.
+    def _watches(self, events: Notifications) -> list[Coroutine[None, None, None]]:
+        watch = SubscriptionWatch(self._settings, events, self._nodes.ids, self.read, self.drop)
 
-        A server may forget a subscription and keep the connection. The controller's heartbeat is
-        silent then, but moves when it is read; where it does not move either, its program stands
-        still, and the link is sound.
-        """
-        silent_s = self._settings.dead_after_s
-        with contextlib.suppress(LinkError):
-            while Signal.PLC_HEARTBEAT not in self._nodes.ids:
-                await self._stand_in(events)
-            while True:
-                since = time.monotonic() - events.beat_at
-                if since < silent_s:
-                    await asyncio.sleep(silent_s - since)
-                    continue
-                read = await self.read([Signal.PLC_HEARTBEAT])
-                beat_at = events.beat_at
-                await asyncio.sleep(_ON_ITS_WAY_S)
-                if events.beat_at != beat_at:
-                    continue
-                if not events.shows_beat(read):
-                    self.drop("the subscription is silent, though PlcHeartbeat moves")
-                    return
-                events.beat_at = time.monotonic()
+        async def until_gone(work: Callable[[], Awaitable[None]]) -> None:
+            with contextlib.suppress(LinkError):
+                await work()
 
-    async def _stand_in(self, events: Notifications) -> None:
-        """Where the controller has no heartbeat, that its server answers is one.
-
-        What the subscription should have told is read with it, in case the server has forgotten
-        the subscription; a trigger is told at once.
-        """
-        await asyncio.sleep(self._settings.heartbeat_s)
-        read = await self.read([signal for signal in WATCHED if signal in self._nodes.ids])
-        beat = (int(str(events.beat)) + 1) & 0xFFFFFFFF
-        moved = {s: value for s, value in read.items() if s is Signal.TRIGGER_SEQ}
-        events.tell(moved | {Signal.PLC_HEARTBEAT: beat})
-        if (behind := events.behind(read, _ON_ITS_WAY_S)) is not None:
-            self.drop(f"the subscription is silent, though {behind.wire_name} moved")
+        return [until_gone(watch.beats), until_gone(watch.items)]
 
     async def _on_lost(self, error: Exception) -> None:
         self.drop(f"transport lost: {error}")

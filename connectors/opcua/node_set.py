@@ -167,7 +167,7 @@ async def open_node_set(client: Client, settings: GatewaySettings) -> NodeSet:
 def _take(made: NodeSet, signal: Signal, read: ua.DataValue, kind: ua.VariantType | None) -> None:
     status = read.StatusCode
     name = "Good" if status is None or status.is_good() else status.name
-    if name in ABSENT:
+    if absence(read) is not None:
         return made.leave_out(signal, f"is not there ({name})", _remedy(signal, "make the node"))
     if name == "BadUserAccessDenied" or name == "BadNotReadable":
         return made.leave_out(signal, f"may not be read ({name})", "give the user the right")
@@ -185,6 +185,12 @@ def _take(made: NodeSet, signal: Signal, read: ua.DataValue, kind: ua.VariantTyp
             return made.leave_out(signal, str(error), "the controller must give it a good value")
         made.values[signal] = signal.default
     return None
+
+
+def absence(read: ua.DataValue) -> str | None:
+    """The status by which a server says that there is no such node; None: there is one."""
+    status = read.StatusCode
+    return status.name if status is not None and status.name in ABSENT else None
 
 
 def _is_of_use(signal: Signal, status: str) -> bool:
@@ -212,7 +218,7 @@ async def _declared_types(
     for (signal, node), read in zip(ids.items(), reads, strict=True):
         if read.Value is not None and read.Value.VariantType is not ua.VariantType.Null:
             types[signal] = read.Value.VariantType
-        elif read.StatusCode is None or read.StatusCode.name not in ABSENT:
+        elif absence(read) is None:
             empty.append((signal, node))
     if empty:
         nodes = [node for _, node in empty]

@@ -11,7 +11,7 @@ from asyncua import Client, ua
 from connectors.handshake.signals import NEEDED, WATCHED, Signal, SignalValue, SignalValues, number
 from connectors.handshake.values import Connected
 from connectors.line_link import Changed, LinkEvent
-from connectors.opcua.node_set import NodeSet, in_parts
+from connectors.opcua.node_set import NodeSet, absence, in_parts
 from connectors.opcua.trigger_time import TriggerTime
 
 log = structlog.get_logger(__name__)
@@ -102,6 +102,8 @@ class Notifications:
             if value.Value is not None and value.Value.Value is not None:
                 moved[signal] = self._counted(found) if self._is_toggled(signal) else found
         except ValueError as error:
+            if (gone := absence(value)) is not None:
+                self._tell_lost(f"{signal.wire_name} is gone ({gone}): the controller was changed")
             if signal not in self._unusable:
                 told = {"signal": signal.wire_name, "found": str(error)}
                 log.warning("plc.value_unusable", **told)
@@ -131,6 +133,11 @@ class Notifications:
             return True
         found, told = (number(shown, Signal.PLC_HEARTBEAT) for shown in (read, self._told))
         return found == (told % 2 if self._is_toggled(Signal.PLC_HEARTBEAT) else told)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last look found something of which nothing had been told yet."""
+        return bool(self._behind)
 
     def behind(self, read: SignalValues, more_s: float) -> Signal | None:
         """A watched signal of which nothing is told though it was read otherwise.
