@@ -27,6 +27,7 @@ _said: set[str] = set()
 __all__ = [
     "IMAGE_SUFFIXES",
     "LEAST_SIDE_PX",
+    "DecodedImage",
     "DeeperImage",
     "decode_image",
     "decode_noted",

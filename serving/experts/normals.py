@@ -1,22 +1,19 @@
-"""The normals of a training: read, prepared, and what the artifact says of them."""
+"""The normals of a training: which count, whose part each shows, what the artifact says of them."""
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from serving.experts.errors import TrainingError, UndecodableImage
 from serving.experts.grouping import GuessedGroups, guess_groups
-from serving.experts.images import LEAST_SIDE_PX, DeeperImage, fault_of_size, read_noted
 from serving.experts.options import Progress, TrainOptions
-from serving.experts.preprocessing import Preprocessing, choose_preprocessing, tile_preprocessing
+from serving.experts.preprocessing import Preprocessing
+from serving.experts.reading import read_prepared
 from serving.experts.types import Floats, Image
 
 _PACKAGES = ("torch", "numpy", "opencv-python-headless", "pillow", "openvino", "timm")
@@ -24,7 +21,6 @@ _THUMB = 24
 _CLOSE = 0.35
 """A pair is a near duplicate when its distance is below this share of the median nearest one."""
 _WARN_SHARE = 0.05
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +108,7 @@ def read_normals(
         rows = sorted(range(len(images)), key=lambda i: rank[names[i]])[: options.most_images]
         images, names = [images[i] for i in sorted(rows)], [names[i] for i in sorted(rows)]
     told = sum(image in groups for image in images)
-    preprocessing, pixels, notes = _read(images, options, report)
+    preprocessing, pixels, notes = read_prepared(images, options, report)
     tiles, files = preprocessing.tiles, _relative(images)
     kept = _without_copies(pixels, tiles)
     if len(kept) < len(files):
@@ -173,103 +169,3 @@ def _relative(paths: Sequence[Path]) -> list[str]:
     """Names without the folder that all paths have in common: no manifest names a machine's."""
     root = os.path.commonpath([p.absolute().parent for p in paths])
     return [p.absolute().relative_to(root).as_posix() for p in paths]
-
-
-def _first_shape(paths: Sequence[Path], bits: int | None) -> tuple[int, int]:
-    """Height and width of the first photograph that can be used, pixels; any where none can."""
-    for path in paths:
-        with suppress(UndecodableImage):
-            height, width = read_noted(path, bits).pixels.shape[:2]
-            if not fault_of_size(height, width):
-                return height, width
-    return LEAST_SIDE_PX, LEAST_SIDE_PX
-
-
-def _of_all(
-    found: Sequence[UndecodableImage | TrainingError], images: int
-) -> UndecodableImage | TrainingError:
-    """One error for all photographs that cannot be used."""
-    kind = next((type(e) for e in found if isinstance(e, UndecodableImage)), TrainingError)
-    if len(found) == 1:
-        return kind(
-            f"{found[0]}; take this one of {images} images out, or copy it from the camera anew"
-        )
-    more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    words = "; ".join(str(error) for error in found[:_MOST_NAMED])
-    return kind(
-        f"{len(found)} of {images} images cannot be used; take them out, or copy them anew: "
-        f"{words}{more}"
-    )
-
-
-def _told_sizes(sizes: Counter[tuple[int, int]]) -> str:
-    (usual, count), *_ = sizes.most_common(1)
-    others = [f"{width}x{height}" for width, height in sorted(sizes) if (width, height) != usual]
-    more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
-    return (
-        f"the images have {len(sizes)} sizes, {usual[0]}x{usual[1]} ({count} of {sizes.total()}) "
-        f"and {', '.join(others[:_MOST_NAMED])}{more}: all are resized to one, which distorts them "
-        "where the scale differs; train on pictures as one camera takes them"
-    )
-
-
-def _read(
-    paths: Sequence[Path], options: TrainOptions, report: Progress
-) -> tuple[Preprocessing, Image, list[str]]:
-    """Every image prepared, tiles in a row; the originals are not kept.
-
-    A deeper image, or one of another shape, begins anew: all are prepared alike. One that cannot be
-    used is no end: who mends the folder is told of all of them.
-    """
-    shape = _first_shape(paths, options.bit_depth)
-    choose = tile_preprocessing if options.tiles else choose_preprocessing
-    preprocessing = replace(choose(shape, options.size), bits=options.bit_depth)
-    rows: list[Image] = []
-    notes: Counter[str] = Counter()
-    sizes: Counter[tuple[int, int]] = Counter()
-    useless: dict[Path, UndecodableImage | TrainingError] = {}
-    start = 0
-    while start < len(paths):
-        try:
-            found = read_noted(paths[start], preprocessing.bits)
-        except DeeperImage as error:
-            if options.bit_depth is not None:
-                raise
-            preprocessing = replace(preprocessing, bits=error.bits)
-            rows, notes, sizes, start = [], Counter(), Counter(), 0
-            continue
-        except UndecodableImage as error:
-            useless[paths[start]] = error
-            start += 1
-            continue
-        height, width = found.pixels.shape[:2]
-        if fault := fault_of_size(height, width):
-            useless[paths[start]] = TrainingError(f"{paths[start]}: {fault}")
-            start += 1
-            continue
-        if preprocessing.mode == "native" and found.pixels.shape[:2] != shape:
-            preprocessing = Preprocessing(
-                "squash", options.size, options.size, bits=preprocessing.bits
-            )
-            rows, notes, sizes, start = [], Counter(), Counter(), 0
-            continue
-        sizes[width, height] += 1
-        if found.guessed:
-            preprocessing = replace(preprocessing, bits=found.bits)
-        else:
-            notes.update(found.notes)
-        rows.append(preprocessing.cut(found.pixels))
-        start += 1
-        report("read", start, len(paths))
-    if useless:
-        raise _of_all(list(useless.values()), len(paths))
-    said = [f"{count} of {len(paths)} images: {note}" for note, count in notes.items()]
-    if len(sizes) > 1:
-        said.append(_told_sizes(sizes))
-    if options.bit_depth is None and (preprocessing.bits or 16) < 16:
-        said.append(
-            f"no image of 16 bits uses more than {preprocessing.bits}: white is taken as "
-            f"{(1 << (preprocessing.bits or 16)) - 1}, in use too; where the camera has another "
-            "depth, say so with --set bit-depth=N"
-        )
-    return preprocessing, np.concatenate(rows), said
