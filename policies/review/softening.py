@@ -1,40 +1,28 @@
 """Finds out, from two policies alone, whether a change lets parts pass that are stopped today, lets
 more of their pictures out of the plant, or weakens the watch over the line.
 
-The measured values at which any condition of either policy can change its mind are few. Every
-combination of them is tried with every class; beyond a bound a seeded sample is, and for each rule
-that differs combinations for which it holds. For conditions
-that compare one name with literals the values are one from each cell of the plane the conditions
-cut, so that nothing is missed within the bound. Names are taken as independent of each other
-(an area of 0 with 5 pieces is tried too): the answer errs on the side of naming a softening.
+Each class is tried with the ``combinations`` of measured values at which a condition of either can
+change its mind. What no class is asked for stands apart: fallbacks, stop rates, shots, egress and
+what watches the line.
 """
 
 import itertools
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
-from policies.conditions.analysis import classes_named, critical_values
-from policies.conditions.compiled import CompiledCondition, context_of
-from policies.conditions.variables import MILLIMETRES, SHARES, VARIABLES, Value
+from policies.conditions.analysis import classes_named
+from policies.conditions.variables import MILLIMETRES, VARIABLES, Value
 from policies.egress import EGRESS
 from policies.evaluate import ResolvedPolicy
 from policies.model import Judged
 from policies.reasons import describe
+from policies.review.combinations import NEW, RATIO, aimed_at, around, combined, values_to_try
 from policies.review.watch import weakened
 from streams.codes import Action, FallbackKind, Severity
 from streams.events import Classification
 from streams.ports import Outcome, Situation
 
-_NEW = ">"
-"""Marks a value that the new version sees for itself: its zones or shifts are other ones."""
-_RATIO = ">scale"
 _ORDER = (Action.PASS, Action.HOLD, Action.REWORK, Action.SCRAP)
-MAX_COMBINATIONS = 4000
-"""Most combinations tried per class."""
-_MAX_CELLS, _MAX_HOLDING = 20_000, 100
-"""Most values of a rule's own names that are tried, and of those for which it holds."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +75,7 @@ def _of_fallbacks(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softenin
 def _of_stop_rate(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
     """Parts that are odd, but not odd enough for a stop rate of either: no class is asked there."""
     rates = [policy.document.stop_rate for policy in (old, new)]
-    shares = {share for rate in rates if rate is not None for share in _around(rate)}
+    shares = {share for rate in rates if rate is not None for share in around(rate)}
     for share in sorted(shares):
         is_asked = [rate is None or share <= rate for rate in rates]
         if share > 1.0 or all(is_asked):
@@ -142,13 +130,13 @@ def _of_shots(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
 
 
 def _of_classes(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
-    points = _points(old, new)
-    aimed = list(_aimed(old, new, points))
+    points = values_to_try(old, new)
+    aimed = list(aimed_at(old, new, points))
     for names in _alike(old, new):
         name, worst, always = names[0], None, True
-        for values in itertools.chain(_combinations(points), aimed):
+        for values in itertools.chain(combined(points), aimed):
             before = _decide(old, name, values, "")
-            after = _decide(new, name, values, _NEW)
+            after = _decide(new, name, values, NEW)
             if before.action is Action.PASS:
                 continue
             if after.action is not Action.PASS:
@@ -184,9 +172,9 @@ def _entry(policy: ResolvedPolicy, name: str) -> tuple[object, ...]:
 
 
 def _decide(policy: ResolvedPolicy, name: str, values: dict[str, Value], side: str) -> Outcome:
-    seen = {n: values.get(side + n, v) for n, v in values.items() if not n.startswith(_NEW)}
+    seen = {n: values.get(side + n, v) for n, v in values.items() if not n.startswith(NEW)}
     if side:
-        ratio = float(values[_RATIO])
+        ratio = float(values[RATIO])
         for measure in MILLIMETRES & seen.keys():
             seen[measure] = float(seen[measure]) * ratio ** VARIABLES[measure].mm
     seen["class"] = name
@@ -200,134 +188,5 @@ def _grave(outcome: Outcome) -> tuple[bool, int]:
 
 
 def _example(values: dict[str, Value]) -> str:
-    shown = {n: v for n, v in values.items() if not n.startswith(_NEW) and v not in ("", 0.0)}
+    shown = {n: v for n, v in values.items() if not n.startswith(NEW) and v not in ("", 0.0)}
     return ", ".join(describe(n, v) for n, v in sorted(shown.items())) or "nothing measured"
-
-
-def _points(old: ResolvedPolicy, new: ResolvedPolicy) -> dict[str, list[Value]]:
-    """Values to try by name: both sides of every literal, and each text."""
-    found: dict[str, set[Value]] = {
-        name: {"", "another"} if VARIABLES[name].kind is str else {0.0, 1.0}
-        for name in (old.names | new.names | {"confidence"}) - {"class"}
-    }
-    for policy in (old, new):
-        found["confidence"].update(_around(policy.document.fallbacks.unsure.below))
-        certificate = policy.document.certificate
-        for entry in certificate.classes.values() if certificate else ():
-            found["confidence"].update(_around(entry.from_confidence))
-        for _, condition in policy.rules:
-            for name, values in critical_values(condition.tree).items():
-                for value in values if name in found else ():
-                    found[name].update((value,) if isinstance(value, str) else _around(value))
-    ratios = _ratios(old, new)
-    for name, values in found.items():
-        if name in SHARES:
-            found[name] = {v for v in values if 0.0 <= float(v) <= 1.0}
-        elif VARIABLES[name].kind is float:
-            values.add(1e6)
-        if name in MILLIMETRES:
-            values.update(float(v) / r ** VARIABLES[name].mm for v in list(values) for r in ratios)
-    before, after = old.document, new.document
-    if before.zones != after.zones and "zone" in found:
-        found[_NEW + "zone"] = found["zone"]
-    shifts = (before.shifts, before.timezone) != (after.shifts, after.timezone)
-    if shifts and "shift" in found:
-        found[_NEW + "shift"] = found["shift"]
-    found[_RATIO] = set(ratios)
-    return {name: sorted(values) for name, values in found.items()}
-
-
-def _ratios(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[float, ...]:
-    """The new scale divided by the old, for each station that either of them names."""
-    before, after = old.document.mm_per_px, new.document.mm_per_px
-    found = {1.0} if before == after else set()
-    for station in {*before, *after} if before != after else ():
-        one = before.get(station, before.get("default"))
-        two = after.get(station, after.get("default"))
-        found.add(two / one if one and two else 1.0)
-    return tuple(sorted(found or {1.0}))
-
-
-def _around(value: float) -> tuple[float, float, float]:
-    step = max(abs(value) * 1e-3, 1e-6)
-    return value - step, value, value + step
-
-
-def _combinations(points: dict[str, list[Value]]) -> Iterator[dict[str, Value]]:
-    names = sorted(points)
-    if prod(len(points[name]) for name in names) <= MAX_COMBINATIONS:
-        for values in itertools.product(*(points[name] for name in names)):
-            yield dict(zip(names, values, strict=True))
-        return
-    chance = random.Random(0)
-    for _ in range(MAX_COMBINATIONS):
-        yield {name: chance.choice(points[name]) for name in names}
-
-
-def _aimed(
-    old: ResolvedPolicy, new: ResolvedPolicy, points: dict[str, list[Value]]
-) -> Iterator[dict[str, Value]]:
-    """Combinations for which a rule holds that only one of the policies has, where a sample must
-    do: of rules over many names, a sample may miss all that they say."""
-    names = sorted(points)
-    if prod(len(points[name]) for name in names) <= MAX_COMBINATIONS:
-        return
-    chance = random.Random(0)
-    differing = _differing(old, new)
-    for condition, side in differing:
-        holding = _holding(condition, MAX_COMBINATIONS // len(differing), chance)
-        for seen in holding:
-            for _ in range(max(1, MAX_COMBINATIONS // len(differing) // len(holding))):
-                values = {name: chance.choice(points[name]) for name in names}
-                ratio = float(values[_RATIO]) if side else 1.0
-                for name, value in seen.items():
-                    scale = ratio ** VARIABLES[name].mm if name in MILLIMETRES else 1.0
-                    values[name] = value if isinstance(value, str) else float(value) / scale
-                    if side + name in values:
-                        values[side + name] = value
-                yield values
-
-
-def _differing(old: ResolvedPolicy, new: ResolvedPolicy) -> list[tuple[CompiledCondition, str]]:
-    """Conditions of the rules that only one policy has, each with the prefix of its side's names;
-    of all rules where those that both have stand in another order."""
-    before, after = ([(rule.when, rule.action) for rule, _ in p.rules] for p in (old, new))
-    is_ordered = [one for one in before if one in after] == [one for one in after if one in before]
-    return [
-        (condition, side)
-        for policy, other, side in ((old, after, ""), (new, before, _NEW))
-        for rule, condition in policy.rules
-        if not is_ordered or (rule.when, rule.action) not in other
-    ]
-
-
-def _holding(
-    condition: CompiledCondition, most: int, chance: random.Random
-) -> list[dict[str, Value]]:
-    """Values of a condition's own names for which it holds, whatever the class."""
-    cells: dict[str, list[Value]] = {}
-    for name, values in critical_values(condition.tree).items():
-        found: set[Value] = {"", "another"} if VARIABLES[name].kind is str else {0.0, 1.0}
-        for value in values:
-            found.update((value,) if isinstance(value, str) else _around(value))
-        within = name not in SHARES
-        cells[name] = sorted(v for v in found if within or 0.0 <= float(v) <= 1.0)
-    tries: Iterator[tuple[Value, ...]]
-    if prod(len(one) for one in cells.values()) <= _MAX_CELLS:
-        tries = itertools.product(*cells.values())
-    else:
-        tries = (tuple(map(chance.choice, cells.values())) for _ in range(_MAX_CELLS))
-    asked = [dict(zip(cells, values, strict=True)) for values in tries]
-    chance.shuffle(asked)
-    holding = (values for values in asked if _holds(condition, values))
-    return [
-        {name: value for name, value in values.items() if name != "class"}
-        for values in itertools.islice(holding, min(most, _MAX_HOLDING))
-    ]
-
-
-def _holds(condition: CompiledCondition, values: dict[str, Value]) -> bool:
-    try:
-        return condition.holds(context_of(values))
-    except Exception:  # noqa: BLE001 - whatever CEL raises: the part is held, and none passes
-        return False

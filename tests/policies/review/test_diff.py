@@ -6,7 +6,7 @@ import pytest
 
 from policies.authoring.loading import load_policy
 from policies.evaluate import ResolvedPolicy
-from policies.review import softening
+from policies.review import combinations
 from policies.review.diff import Difference, difference
 
 OLD = """\
@@ -181,7 +181,7 @@ def test_a_rule_over_many_names_is_no_hiding_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sample of all combinations missed it: one in thousands lets the crack pass."""
-    monkeypatch.setattr(softening, "MAX_COMBINATIONS", 200)
+    monkeypatch.setattr(combinations, "MAX_COMBINATIONS", 200)
     lots = ", ".join(f"'L{number}'" for number in range(20))
     many = f'rules:\n  - {{name: lots, when: "lot in [{lots}] && count > 3", action: scrap}}\n'
     hole = "class == 'crack' && lot == 'L3' && station == 'S1' && area_mm2 > 2 && area_mm2 < 2.5"
