@@ -113,11 +113,15 @@ def _gather(root: type[BaseModel], environment: Mapping[str, str]) -> Gathered:
 
 def _add_toml(gathered: Gathered, root: type[BaseModel], named: str) -> None:
     path = Path(named or DEFAULT_FILE)
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
         what = "is a folder" if path.is_dir() else "does not exist"
+    except OSError as error:
+        is_file, what = False, f"cannot be looked at: {error.strerror}"
+    if not is_file:
         if named:
             gathered.problems.append(f"{CONFIG} names {named}, which {what}")
-        elif path.exists():  # as Docker makes of a file that is mounted and absent
+        elif what != "does not exist":  # as Docker makes of a file that is mounted and absent
             gathered.problems.append(f"{path} {what} and no file of settings")
         return
     text = _text_of(path, gathered)

@@ -130,6 +130,18 @@ def client_context(
         ) from None
 
 
+def existing_file(path: Path | None) -> Path | None:
+    """What a setting that names a file has: the path. Raises ``ValueError``: it is no file, or
+    nobody can tell, as below a folder that this process may not enter."""
+    try:
+        is_there = path is None or path.is_file()
+    except OSError as error:
+        raise ValueError(f"the file cannot be looked at: {error.strerror}") from None
+    if not is_there:
+        raise ValueError("there is no such file")
+    return path
+
+
 def _state(path: Path | None) -> tuple[int, int, int] | None:
     try:
         seen = path.stat() if path is not None else None

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from streams.addresses import read_host_port, read_servers
 from streams.kafka.security import KafkaSecurity, Mechanism, Protocol
 from streams.settings import Section
+from streams.tls import existing_file
 from streams.topics import PARTITIONS
 
 _TLS = ("SSL", "SASL_SSL")
@@ -70,9 +71,7 @@ class KafkaSettings(Section):
     @field_validator("ca_file", "cert_file", "key_file")
     @classmethod
     def _is_there(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError("there is no such file")
-        return value
+        return existing_file(value)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

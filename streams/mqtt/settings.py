@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from streams.addresses import HostPort, is_loopback, read_host_port
 from streams.settings import Section
+from streams.tls import existing_file
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _EXAMPLE = "mqtts://broker:8883"
@@ -57,9 +58,7 @@ class MqttSettings(Section):
     @field_validator("ca_file", "cert_file", "key_file")
     @classmethod
     def _is_there(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError("there is no such file")
-        return value
+        return existing_file(value)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

@@ -260,7 +260,7 @@ def test_a_folder_in_the_place_of_the_file_is_told(alone: Path) -> None:
     assert "andon.toml is a folder" in refused()
 
 
-@pytest.mark.parametrize("named", ["absent.toml", "/no/such/andon.toml", "."])
+@pytest.mark.parametrize("named", ["absent.toml", "/no/such/andon.toml", ".", "9" * 5000])
 def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
     monkeypatch.setenv("ANDON_CONFIG", named)
     assert f"ANDON_CONFIG names {named}" in refused()

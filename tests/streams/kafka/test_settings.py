@@ -51,6 +51,7 @@ def test_words_of_other_clients_are_understood(word: str, meant: str) -> None:
             "security_protocol: SASL_PLAINTEXT sends the login unencrypted to a:1,b:2",
         ),
         ({**LOGIN, "ca_file": "/nowhere/ca.pem"}, "there is no such file"),
+        ({**LOGIN, "ca_file": "9" * 5000}, "the file cannot be looked at: File name too long"),
     ],
 )
 def test_what_does_not_go_together_is_refused(given: dict[str, str], words: str) -> None:
