@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 
 from serving.ray.replicas import STATUS, ApplicationStatus, warm_version
+from serving.ray.tokens import read_token, told_token
 from serving.ray.wire import (
     CLASSIFY,
     GRPC_LIMITS,
@@ -99,9 +100,7 @@ class _ServeClient:
             await self._call(STATUS, b"", timeout_s)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                is_there = self._token_file is not None and self._token_file.exists()
-                sent = f"the token in {self._token_file}" if is_there else "no token was sent"
-                return f"{error.details()} ({sent})"
+                return f"{error.details()} ({told_token(self._token_file)})"
         return ""
 
     async def _ask(
@@ -150,8 +149,7 @@ class _ServeClient:
             raise _failed(grpc.StatusCode.CANCELLED, "the client was closed") from None
 
     def _read_token(self) -> None:
-        if self._token_file is not None and self._token_file.exists():
-            self._token = self._token_file.read_text().strip()
+        self._token = read_token(self._token_file) or self._token
 
 
 class ServeVisionExpert(_ServeClient):

@@ -14,6 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from serving.ray.settings import (
     VisionUserConfig,
     parse,
 )
+from serving.ray.tokens import told_token
 
 Config = dict[str, Any]
 STATUS_S = 30.0
@@ -195,12 +197,21 @@ def _in_child(
         raise DeployError(f"no answer from the Ray at {address} in {timeout_s:g} s") from None
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if not lines:
-        end = "\n".join(done.stderr.splitlines()[-8:])
-        raise DeployError(f"the Ray at {address} did not answer:\n{end}")
+        why = _end_of_traceback(done.stderr)
+        raise DeployError(f"no answer from the Ray at {address}: {why} ({told_token(token_file)})")
     result: Config = json.loads(lines[-1])
     if "error" in result:
         raise DeployError(str(result["error"]))
     return result
+
+
+def _end_of_traceback(text: str) -> str:
+    """The exception that ``text`` ends with, on one line, without the frames before it."""
+    lines = text.splitlines()
+    frames = [n for n, line in enumerate(lines) if line.startswith('  File "')]
+    if frames:
+        lines = list(dropwhile(lambda line: line.startswith("    "), lines[frames[-1] + 1 :]))
+    return " ".join(" ".join(lines[-8:]).split()) or "its process said nothing"
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:

@@ -10,6 +10,7 @@ import grpc.aio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from serving.ray.settings import VISION
+from serving.ray.tokens import read_token, told_token
 from streams.codes import ReasonCode
 from streams.errors import UnavailableError
 from streams.ports import Failure
@@ -146,14 +147,17 @@ class ServeReplicas:
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(self._address)
         call = self._channel.unary_unary(f"/andon.Serving/{STATUS}")
-        token = None
-        if self._token_file is not None and await asyncio.to_thread(self._token_file.exists):
-            token = (await asyncio.to_thread(self._token_file.read_text)).strip()
+        token = await asyncio.to_thread(read_token, self._token_file)
         sent = (("authorization", f"Bearer {token}"),) if token else ()
         try:
             answer: bytes = await call(b"", timeout=timeout_s, metadata=sent)
             return ApplicationStatus.model_validate_json(answer)
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                raise UnavailableError(
+                    f"Serve's ingress at {self._address} refused the question: "
+                    f"{error.details()} ({told_token(self._token_file)})"
+                ) from None
             raise UnavailableError(
                 f"Serve's ingress at {self._address} did not say what its replicas hold: "
                 f"{error.code().name}: {error.details()}; `andon doctor` says what runs"

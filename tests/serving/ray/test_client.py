@@ -16,9 +16,10 @@ import pytest
 from infra.stack.process import free_port
 from serving.errors import ServeConfigError
 from serving.ray.client import CALL_BYTES, ServeClassifier, ServeVisionExpert
-from serving.ray.replicas import STATUS
+from serving.ray.replicas import STATUS, ServeReplicas
 from serving.ray.wire import SCORE, SERVICE, pack_inspections, unpack_images
 from streams.codes import ReasonCode
+from streams.errors import UnavailableError
 from streams.events import Inspection
 from streams.ports import Failure, InspectionRequest
 from tests.serving.ray.local import served
@@ -147,10 +148,19 @@ async def test_a_token_that_the_ingress_refuses_is_told_before_the_first_part(
         await expert.start()
         found.append(await expert.refusal(10))
         await expert.close()
+        if not found[-1]:
+            continue
+        replicas = ServeReplicas(address, file)
+        with pytest.raises(UnavailableError) as asked:
+            await replicas.look(10)
+        await replicas.close()
+        assert found[-1] in str(asked.value), "who deploys and puts in force is told the same"
     await server.stop(None)
-    refused = "Invalid authentication token"
-    wrong = f"{refused} (the token in {tmp_path / 'wrong'})"
-    assert found == ["", wrong, f"{refused} (no token was sent)"]
+    right, wrong, absent = found
+    assert right == ""
+    assert f"Invalid authentication token (the token in {tmp_path / 'wrong'}; " in wrong
+    assert f"no token was sent: there is no {tmp_path / 'absent'}" in absent
+    assert "ANDON_SERVE__TOKEN_FILE" in absent
 
 
 @pytest.mark.asyncio

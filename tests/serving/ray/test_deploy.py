@@ -1,11 +1,20 @@
 """Serve configurations, without Ray."""
 
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from serving.errors import DeployError, ServeConfigError
-from serving.ray.deploy import check_config, deploy, read_config, serve_config
+from serving.ray.deploy import (
+    _end_of_traceback,
+    application_status,
+    check_config,
+    deploy,
+    read_config,
+    serve_config,
+)
 
 CPU, GPU = Path("infra/serve.yaml"), Path("infra/serve-gpu.yaml")
 DIGEST = "ab" * 32
@@ -90,3 +99,36 @@ def test_a_ray_that_is_not_there_is_an_error_of_ours() -> None:
 
     with pytest.raises(DeployError, match="Ray at 127"):
         deploy(serve_config(CPU), f"127.0.0.1:{free_port()}", 20)
+
+
+def test_a_ray_that_refuses_is_told_on_one_line_with_the_token_that_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = (
+        'Traceback:\n  File "a.py", line 1, in f\n    g()\nConnectionError: Failed to connect\n'
+    )
+    monkeypatch.setattr(
+        subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, "", printed)
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(DeployError) as refused:
+            application_status(address, tmp_path / "ray_token", 60)
+    said = f"no answer from the Ray at {address}: ConnectionError: Failed to connect (no token was"
+    assert str(refused.value).startswith(f"{said} sent: there is no {tmp_path / 'ray_token'}; ")
+
+
+@pytest.mark.parametrize(
+    ("printed", "end"),
+    [
+        ('T:\n  File "a.py", line 1, in f\n    g()\n    ^^^\nOSError: no\nway', "OSError: no way"),
+        (
+            'T:\n  File "a.py", line 1, in f\n    g()\nValidationError: 1 error\na.b\n  Wrong',
+            "ValidationError: 1 error a.b Wrong",
+        ),
+        ("killed", "killed"),
+        ("", "its process said nothing"),
+    ],
+)
+def test_of_a_traceback_the_exception_is_told(printed: str, end: str) -> None:
+    assert _end_of_traceback(printed) == end
