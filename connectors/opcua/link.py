@@ -24,7 +24,9 @@ from connectors.opcua.node_set import (
     absence,
     open_node_set,
     read_in_parts,
+    status_name,
 )
+from connectors.opcua.refusals import FOR_GOOD, Refusals
 from connectors.opcua.secured import Ends, connect, make_client, warn_unless_secured, words_of
 from connectors.opcua.subscription import Intervals, Notifications, seconds_of, subscribe
 from connectors.opcua.subscription_watch import SubscriptionWatch
@@ -37,20 +39,6 @@ from streams.log import Outage
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _VALUE = ua.AttributeIds.Value
-_FOR_GOOD = frozenset(
-    {
-        "BadUserAccessDenied",
-        "BadNotWritable",
-        "BadWriteNotSupported",
-        "BadTypeMismatch",
-        "BadOutOfRange",
-        "BadNodeIdUnknown",
-        "BadNodeIdInvalid",
-        "BadAttributeIdInvalid",
-        "BadNotSupported",
-    }
-)
-"""Statuses of one node that another attempt, or another connection, gets again."""
 _SESSION_MS = 10_000
 """The server may forget a broken connection's session, and its subscription, after this."""
 
@@ -86,8 +74,7 @@ class OpcUaLink:
         self._lost = asyncio.Event()
         self._reason = ""
         self._outage = Outage()
-        self._refused: set[Signal] = set()
-        """Signals that the controller does not let this connection write."""
+        self._refusals = Refusals(settings.plc_url)
         self._unfit: set[Signal] = set()
         """Signals whose node could not hold the last value."""
         self._unusable: set[Signal] = set()
@@ -151,22 +138,26 @@ class OpcUaLink:
         client = self._current()
         sent: dict[Signal, ua.DataValue] = {}
         unfit: set[Signal] = set()
-        for signal, value in values.items():
-            if signal not in self._nodes.ids or signal in self._refused:
+        wanted = self._refusals.sent(values)
+        for signal, value in wanted.items():
+            if signal not in self._nodes.ids:
                 continue
             try:
                 sent[signal] = self._nodes.written(signal, value)
             except ValueError as error:
                 unfit.add(signal)
                 if signal not in self._unfit:
-                    self._tell_refused(signal, str(error))
+                    self._refusals.tell(signal, str(error), self._nodes.addresses[signal])
         self._unfit = (self._unfit - values.keys()) | unfit
         if sent:
-            statuses = await self._guard(self._write(client, sent))
-            for signal, status in zip(sent, statuses, strict=True):
-                if not status.is_good():
-                    self._not_written(signal, status)
-        return frozenset((self._refused | self._missing | unfit) & values.keys())
+            found = await self._guard(self._write(client, sent))
+            statuses = dict(zip(sent, found, strict=True))
+            lost = self._refusals.judge(wanted, statuses, self._nodes.addresses)
+            if lost is not None:
+                why = f"{lost.wire_name} was refused: {status_name(statuses[lost])}"
+                self.drop(why)
+                raise LinkError(f"{self._url}: {why}")
+        return (self._refusals.signals | self._missing | unfit) & values.keys()
 
     async def _write(self, client: Client, sent: dict[Signal, ua.DataValue]) -> list[ua.StatusCode]:
         """One Write, or one for each node where the controller refuses the Write as a whole."""
@@ -176,8 +167,8 @@ class OpcUaLink:
             statuses: list[ua.StatusCode] = await client.uaclient.write_attributes(nodes, values)
             return statuses
         except ua.UaStatusCodeError as error:
-            status = ua.StatusCode(error.code)
-            if status.name not in _FOR_GOOD | {"BadTooManyOperations"} or len(sent) == 1:
+            name = status_name(ua.StatusCode(error.code))
+            if name not in FOR_GOOD | {"BadTooManyOperations"} or len(sent) == 1:
                 raise
         single = []
         for node, value in zip(nodes, values, strict=True):
@@ -186,17 +177,6 @@ class OpcUaLink:
             except ua.UaStatusCodeError as error:
                 single.append(ua.StatusCode(error.code))
         return single
-
-    def _not_written(self, signal: Signal, status: ua.StatusCode) -> None:
-        if status.name not in _FOR_GOOD:
-            self.drop(f"{signal.wire_name} was refused: {status.name}")
-            raise LinkError(f"{self._url}: write of {signal.wire_name} refused: {status.name}")
-        self._refused.add(signal)
-        self._tell_refused(signal, status.name)
-
-    def _tell_refused(self, signal: Signal, why: str) -> None:
-        told = {"signal": signal.wire_name, "node": str(self._nodes.addresses[signal]), "why": why}
-        log.error("plc.signal_refused", url=self._url, **told, remedy="run: andon plc check")
 
     def _current(self) -> Client:
         if self._client is None or self._lost.is_set():
@@ -219,7 +199,7 @@ class OpcUaLink:
         """Connect, and stay until the connection is lost; returns whether it stood."""
         self._enter(LinkState.CONNECTING)
         self._lost, self._reason = asyncio.Event(), ""
-        self._refused.clear()
+        self._refusals.begin()
         self._unusable.clear()
         self._unfit.clear()
         client = make_client(self._settings, "Andon gateway")

@@ -105,9 +105,9 @@ class NodeSet:
 
     def value(self, signal: Signal, read: ua.DataValue) -> SignalValue:
         """The value of a data value. Raises ``ValueError``: its quality, type or range is wrong."""
-        status = read.StatusCode
-        if status is not None and not status.is_good() and not _is_of_use(signal, status.name):
-            raise ValueError(f"has the quality {status.name}")
+        status = status_name(read.StatusCode)
+        if status != "Good" and not _is_of_use(signal, status):
+            raise ValueError(f"has the quality {status}")
         return from_wire(signal, read.Value)
 
     def written(self, signal: Signal, value: SignalValue) -> ua.DataValue:
@@ -165,8 +165,7 @@ async def open_node_set(client: Client, settings: GatewaySettings) -> NodeSet:
 
 
 def _take(made: NodeSet, signal: Signal, read: ua.DataValue, kind: ua.VariantType | None) -> None:
-    status = read.StatusCode
-    name = "Good" if status is None or status.is_good() else status.name
+    name = status_name(read.StatusCode)
     if absence(read) is not None:
         return made.leave_out(signal, f"is not there ({name})", _remedy(signal, "make the node"))
     if name == "BadUserAccessDenied" or name == "BadNotReadable":
@@ -187,10 +186,21 @@ def _take(made: NodeSet, signal: Signal, read: ua.DataValue, kind: ua.VariantTyp
     return None
 
 
+def status_name(status: ua.StatusCode | None) -> str:
+    """The status without what its lower bits say of a value: a limit, an overflow, a new structure.
+
+    >>> status_name(ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown | 0x480)), status_name(None)
+    ('BadNodeIdUnknown', 'Good')
+    """
+    if status is None or status.is_good():
+        return "Good"
+    return str(ua.StatusCode(status.value & 0xFFFF0000).name)
+
+
 def absence(read: ua.DataValue) -> str | None:
     """The status by which a server says that there is no such node; None: there is one."""
-    status = read.StatusCode
-    return status.name if status is not None and status.name in ABSENT else None
+    name = status_name(read.StatusCode)
+    return name if name in ABSENT else None
 
 
 def _is_of_use(signal: Signal, status: str) -> bool:
