@@ -102,6 +102,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /models/{key}/{version}/normals/{row}
             GET  /api/models
             GET  /api/models/{key}/change
+            GET  /api/models/{key}/exemplars
             GET  /api/models/{key}/request
             GET  /api/models/{key}/{version}
             GET  /docs

@@ -1,5 +1,6 @@
 """Versions of experts as the console changes them: each wish is written in the audit first."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,17 +15,18 @@ from console.model_requests import (
     ROLLBACK,
     USE,
     ModelRequest,
+    VersionPair,
     is_first_answer,
     open_requests,
 )
-from console.model_versions import ModelError, ModelVersions, VersionChange
+from console.model_versions import ExemplarsKept, ModelError, ModelVersions, VersionChange
 from console.parts import ConsoleParts
 from console.policies.reading import actor_of
 from console.second_person import AnswerToRequest, approved_words, check_answer, is_same_person
 from history.console_audit import WrittenDeed
 from history.errors import NotInHistoryError
 from serving.expert_versions import Version
-from streams.errors import UnavailableError
+from streams.errors import AndonError, UnavailableError
 from streams.names import key_of
 
 _REQUESTS_LIVE: Final = timedelta(days=30)
@@ -38,6 +40,9 @@ class ProductModels:
     key: str
     """Names it in addresses."""
     versions: Sequence[Version]
+    exemplars: Sequence[ExemplarsKept]
+    now: VersionPair
+    """What is in force."""
     change: VersionChange | None
     request: ModelRequest | None
     """What waits for a second person."""
@@ -62,16 +67,26 @@ class ModelDesk:
         except UnavailableError as error:
             unknown.append(f"what waits for a second person: {error}")
         names = list(dict.fromkeys(version.product for version in found))
+        kept = await asyncio.gather(*(self._exemplars(name, unknown) for name in names))
         return [
             ProductModels(
                 name,
                 key_of(name),
-                [version for version in found if version.product == name],
+                versions := [version for version in found if version.product == name],
+                exemplars,
+                _now(versions, exemplars),
                 self.models.change(name),
                 requests.get(name),
             )
-            for name in names
+            for name, exemplars in zip(names, kept, strict=True)
         ], unknown
+
+    async def _exemplars(self, product: str, unknown: list[str]) -> Sequence[ExemplarsKept]:
+        try:
+            return await self.models.exemplars(product)
+        except AndonError as error:
+            unknown.append(f"exemplars of {product}: {error}")
+            return ()
 
     async def product(self, key: str) -> str:
         """The product that a key names.
@@ -84,14 +99,28 @@ class ModelDesk:
             raise ModelError(f"no version of {key[:80]!r} is in the store")
         return known[key]
 
-    async def use(self, request: Request, key: str, digest: str, reason: str) -> VersionChange:
+    async def use(
+        self,
+        request: Request,
+        key: str,
+        digest: str,
+        reason: str,
+        exemplars: str | None = None,
+        seen: str | None = None,
+    ) -> VersionChange:
         """Begin to put a version in force, or ask a second person to.
+
+        What the version before is, and which exemplars belong to a version, is found out now: what
+        is approved is what was asked for.
 
         Args:
             digest: empty returns to the version before.
+            exemplars: other ones than those that belong to the version.
+            seen: what who asks was shown to be in force, as ``VersionPair.words``.
 
         Raises:
-            ModelError: no reason, another change is under way, or no such version.
+            ModelError: no reason, another change is under way, no such version, or something else
+                is in force than who asks has seen.
         """
         product, why = await self.product(key), reason.strip()
         if not why:
@@ -100,16 +129,19 @@ class ModelDesk:
         if digest and digest not in {version.digest for version in found}:
             raise ModelError(f"{product} has no version {digest[:12]}")
         self._refuse_while_one_runs(product)
-        now = next((version.digest for version in found if version.in_force), "")
+        now = await self.models.in_force(product)
+        if seen is not None and seen != now.words:
+            raise ModelError(_changed(product, now))
+        wanted = await self.models.meant(product, digest, exemplars)
         who = who_of(request)
-        action = REQUEST if self.is_second_asked else USE if digest else ROLLBACK
-        await self._audit.append(
-            who.deed(request, action, product, before=now, after=digest, reason=why)
-        )
-        if not self.is_second_asked:
-            return self.models.use(product, digest, who.name, why)
+        waits = self.is_second_asked and wanted.over(now) != now
+        action = REQUEST if waits else USE if digest else ROLLBACK
+        said = {"before": now.words, "after": wanted.words, "reason": why}
+        await self._audit.append(who.deed(request, action, product, **said))
+        if not waits:
+            return self.models.use(product, wanted, who.name, why)
         asked = (await self._requests()).get(product)
-        return _unchanged(product, digest, who.name, "a second person has to approve it", asked)
+        return _unchanged(product, wanted, who.name, "a second person has to approve it", asked)
 
     async def request_of(self, key: str) -> ModelRequest | None:
         """What waits for a second person, if anything does."""
@@ -123,7 +155,8 @@ class ModelDesk:
         Raises:
             NotInHistoryError: it is not open any more.
             SecondPersonError: nobody approves their own, nor does a program or a PIN.
-            ModelError: another change is under way, or there is no such version any more.
+            ModelError: another change is under way, there is no such version any more, or another
+                one is in force than when it was asked for.
         """
         product, actor = await self.product(key), actor_of(request)
         asked = (await self._requests()).get(product)
@@ -133,15 +166,18 @@ class ModelDesk:
         words = reason.strip()
         if answer is AnswerToRequest.APPROVE:
             self._refuse_while_one_runs(product)
+            now = await self.models.in_force(product)
+            if now != asked.replaced:
+                raise ModelError(f"{_changed(product, now)}; ask for it again")
             words = approved_words(asked.reason, actor.name, words)
-        said = {"before": asked.replaces, "after": asked.to, "reason": words}
+        said = {"before": asked.replaced.words, "after": asked.wanted.words, "reason": words}
         row = await self._audit.append(actor.deed(f"model.{answer.value}", product, **said))
         if not is_first_answer(await self._rows(), asked, row):
             raise NotInHistoryError("this request is not open any more")
         if answer is not AnswerToRequest.APPROVE:
             closed = "the request is closed; nothing changed"
-            return _unchanged(product, asked.to, asked.by, closed, asked)
-        begun = self.models.use(product, asked.to, asked.by, words)
+            return _unchanged(product, asked.wanted, asked.by, closed, asked)
+        begun = self.models.use(product, asked.wanted, asked.by, words)
         return begun.model_copy(update={"request": asked})
 
     @staticmethod
@@ -170,12 +206,28 @@ class ModelDesk:
         await self.models.shadow(product, digest or None)
 
 
+def _now(versions: Sequence[Version], exemplars: Sequence[ExemplarsKept]) -> VersionPair:
+    return VersionPair(
+        expert=next((one.digest for one in versions if one.in_force), ""),
+        exemplars=next((one.digest for one in exemplars if one.in_force), None),
+    )
+
+
+def _changed(product: str, now: VersionPair) -> str:
+    exemplars = (now.exemplars or "none")[:12]
+    return (
+        f"what is in force for {product} was changed meanwhile: it is {now.expert[:12] or 'none'} "
+        f"with exemplars {exemplars}"
+    )
+
+
 def _unchanged(
-    product: str, to: str, by: str, said: str, asked: ModelRequest | None
+    product: str, wanted: VersionPair, by: str, said: str, asked: ModelRequest | None
 ) -> VersionChange:
     return VersionChange(
         product=product,
-        to=to,
+        to=wanted.expert,
+        exemplars=wanted.exemplars,
         by=by,
         began_at=asked.at if asked else datetime.now(UTC),
         said=said,

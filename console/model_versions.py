@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from console.model_requests import ModelRequest
+from console.model_requests import ModelRequest, VersionPair
 from history.model_log import DayOfUse, ModelChange, ShadowCount
 from serving.expert_versions import Version
 from streams.errors import AndonError
@@ -84,12 +84,22 @@ class VersionDetail(_Record):
     """What could not be found out, and why."""
 
 
+class ExemplarsKept(_Record):
+    """A bundle of exemplars of a product in the store."""
+
+    digest: str
+    written_at: datetime
+    in_force: bool
+
+
 class VersionChange(_Record):
     """A change of what is in force, under way or over."""
 
     product: str
     to: str
-    """Digest; empty for the version before."""
+    """Digest of the expert."""
+    exemplars: str | None = None
+    """Digest of the exemplars; null: those in force stay; empty: none shall be."""
     by: str
     began_at: datetime
     said: str = ""
@@ -119,8 +129,28 @@ class ModelVersions(Protocol):
         """A normal as the artifact keeps it, as PNG."""
         ...
 
-    def use(self, product: str, digest: str, by: str, reason: str) -> VersionChange:
-        """Begin to put a version in force on every replica; an empty digest rolls back."""
+    async def exemplars(self, product: str) -> Sequence[ExemplarsKept]:
+        """Every bundle of exemplars of a product, newest first."""
+        ...
+
+    async def in_force(self, product: str) -> VersionPair:
+        """What the store has in force; what a damaged pointer does not say is empty."""
+        ...
+
+    async def meant(self, product: str, digest: str, exemplars: str | None) -> VersionPair:
+        """What a wish would put in force as things stand now.
+
+        Args:
+            digest: of the expert; empty for what was in force before the last change.
+            exemplars: other ones than those that belong to the expert.
+
+        Raises:
+            ModelError: one of them is not in the store, or there was nothing before.
+        """
+        ...
+
+    def use(self, product: str, wanted: VersionPair, by: str, reason: str) -> VersionChange:
+        """Begin to put an expert with its exemplars in force on every replica."""
         ...
 
     def change(self, product: str) -> VersionChange | None:

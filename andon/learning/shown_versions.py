@@ -8,13 +8,18 @@ from typing import Final
 import cv2
 
 from andon.learning.catalogue import read_versions
-from andon.learning.changing import open_stores, point_shadow, roll_back, use_version
+from andon.learning.changing import WAIT_S, open_stores, point_shadow, put, wish_back, wish_for
+from andon.learning.errors import LearningError
+from andon.learning.in_force import Wish
 from andon.learning.manifests import described_detail
 from andon.settings import Settings
 from andon.wiring import opened, storage
-from console.model_versions import ModelError, VersionChange, VersionDetail
+from console.model_requests import VersionPair
+from console.model_versions import ExemplarsKept, ModelError, VersionChange, VersionDetail
 from history.model_log import DayOfUse, ModelChange, ShadowCount
+from serving.bundle_store import BundleStore
 from serving.bundles import BundleError, read_file
+from serving.errors import DamagedPointerError
 from serving.expert_versions import Version
 from serving.experts.training_set import TRAINING, TrainingSet
 from streams.errors import AndonError
@@ -60,11 +65,35 @@ class ShownVersions:
     async def odd_picture(self, product: str, digest: str, row: int) -> bytes:
         return await asyncio.to_thread(self._odd_picture, product, digest, row)
 
-    def use(self, product: str, digest: str, by: str, reason: str) -> VersionChange:
+    async def exemplars(self, product: str) -> Sequence[ExemplarsKept]:
+        return await asyncio.to_thread(self._exemplars, product)
+
+    async def in_force(self, product: str) -> VersionPair:
+        return await asyncio.to_thread(self._in_force, product)
+
+    async def meant(self, product: str, digest: str, exemplars: str | None) -> VersionPair:
+        try:
+            if digest:
+                wish = await wish_for(
+                    self._settings, self._stores, product, digest, "", "", exemplars
+                )
+            else:
+                wish = await wish_back(self._settings, product, "", "")
+        except LearningError as error:
+            raise ModelError(str(error)) from None
+        return VersionPair(expert=wish.expert, exemplars=wish.exemplars)
+
+    def use(self, product: str, wanted: VersionPair, by: str, reason: str) -> VersionChange:
         running = self._changes.get(product)
         if running is not None and running.running:
             raise ModelError(f"{product}: another version is being put in force; wait for it")
-        begun = VersionChange(product=product, to=digest, by=by, began_at=datetime.now(UTC))
+        begun = VersionChange(
+            product=product,
+            to=wanted.expert,
+            exemplars=wanted.exemplars,
+            by=by,
+            began_at=datetime.now(UTC),
+        )
         self._changes[product] = begun
         self._tasks[product] = asyncio.create_task(self._use(begun, reason))
         return begun
@@ -86,16 +115,30 @@ class ShownVersions:
 
         error = ""
         try:
-            if begun.to:
-                await use_version(
-                    self._settings, begun.product, begun.to, begun.by, reason, tell=tell
-                )
-            else:
-                await roll_back(self._settings, begun.product, begun.by, reason, tell=tell)
+            wish = Wish(begun.product, begun.to, begun.exemplars, begun.by, reason)
+            await put(self._settings, self._stores, wish, WAIT_S, tell)
         except AndonError as failure:
             error = str(failure)
         over = {"running": False, "error": error}
         self._changes[begun.product] = self._changes[begun.product].model_copy(update=over)
+
+    def _exemplars(self, product: str) -> list[ExemplarsKept]:
+        store = self._stores.exemplars
+        now, kept = _digest_in_force(store, product), store.versions(product)
+        return [
+            ExemplarsKept(
+                digest=digest,
+                written_at=datetime.fromtimestamp(written_s, UTC),
+                in_force=digest == now,
+            )
+            for digest, written_s in sorted(kept.items(), key=lambda item: -item[1])
+        ]
+
+    def _in_force(self, product: str) -> VersionPair:
+        return VersionPair(
+            expert=_digest_in_force(self._stores.experts, product),
+            exemplars=_digest_in_force(self._stores.exemplars, product) or None,
+        )
 
     async def _recorded(
         self, product: str, digest: str, missing: list[str]
@@ -133,3 +176,11 @@ class ShownVersions:
         if not done:
             raise ModelError("this picture cannot be shown")
         return bytes(body)
+
+
+def _digest_in_force(store: BundleStore, product: str) -> str:
+    """Empty where there is none, or a damaged pointer does not say which."""
+    try:
+        return store.in_force(product) or ""
+    except DamagedPointerError:
+        return ""

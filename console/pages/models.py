@@ -14,7 +14,7 @@ from console.forms import BadFormError, form_of
 from console.identity import who_of
 from console.model_desk import ModelDesk
 from console.model_requests import ModelRequest
-from console.model_versions import ModelError, VersionChange, VersionDetail
+from console.model_versions import ExemplarsKept, ModelError, VersionChange, VersionDetail
 from console.parts import ConsoleParts
 from console.policies.answers import AnsweredRequest
 from console.policies.reading import answer_of
@@ -30,6 +30,8 @@ class VersionWish(BaseModel):
 
     version: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
     """Its digest; empty: the one before."""
+    exemplars: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """Digest of other exemplars than those that belong to it."""
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
@@ -94,11 +96,12 @@ def _add_changing(app: FastAPI, desk: ModelDesk, renderer: Renderer) -> None:
 
 async def _do(request: Request, desk: ModelDesk, key: str, form: Mapping[str, str]) -> None:
     version, reason = form.get("version", ""), form.get("reason", "")
+    exemplars, seen = form.get("exemplars") or None, form.get("seen")
     match form.get("do"):
         case "use" if version:
-            await desk.use(request, key, version, reason)
+            await desk.use(request, key, version, reason, exemplars, seen)
         case "rollback":
-            await desk.use(request, key, "", reason)
+            await desk.use(request, key, "", reason, None, seen)
         case "shadow" if version:
             await desk.shadow(request, key, version)
         case "no-shadow":
@@ -126,6 +129,11 @@ def _add_api(app: FastAPI, desk: ModelDesk) -> None:
         """The version that waits for a second person, if one does."""
         return await desk.request_of(key)
 
+    @app.get("/api/models/{key}/exemplars", responses=responses)
+    async def exemplars(key: str) -> list[ExemplarsKept]:
+        """The product's bundles of exemplars, newest first."""
+        return list(await desk.models.exemplars(await desk.product(key)))
+
     @app.get("/api/models/{key}/{version}", responses=responses)
     async def model(key: str, version: Digest) -> VersionDetail:
         """All that is recorded of one version."""
@@ -135,7 +143,7 @@ def _add_api(app: FastAPI, desk: ModelDesk) -> None:
     async def use(request: Request, key: str, asked: VersionWish) -> VersionChange:
         """Begin to put a version in force on every replica; ``change`` says how far it is. Where
         a second person must approve it, ``request`` says what waits, and nothing changes."""
-        return await desk.use(request, key, asked.version, asked.reason)
+        return await desk.use(request, key, asked.version, asked.reason, asked.exemplars)
 
     @app.post("/api/models/{key}/requests/{number}", status_code=202, responses=responses)
     async def answer(

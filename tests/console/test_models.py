@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from andon.learning import shown_versions
+from andon.learning.changing import Tell
 from andon.learning.errors import LearningError
+from andon.learning.in_force import Stores, Wish
 from andon.learning.shown_versions import ShownVersions
 from andon.settings import Settings, load_settings
 from console.app import build_app
@@ -44,22 +46,31 @@ class Plant:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[tuple[str, str, str]] = []
+        self.exemplars: list[str | None] = []
+        """Those that were put in force, beside what was asked."""
+        self.belonging: str | None = None
+        self.before: list[str] = []
+        """The versions before the one in force, newest last."""
         self.goes_on = asyncio.Event()
         self.error: Exception | None = None
 
-        async def use(
-            _: Settings, product: str, version: str, by: str, *__: str, **more: object
-        ) -> None:
-            tell = more["tell"]
-            assert callable(tell)
+        async def wish_for(
+            _: Settings, __: Stores, product: str, version: str, *words: str | None
+        ) -> Wish:
+            return Wish(product, version, words[-1] or self.belonging, "", "")
+
+        async def wish_back(_: Settings, product: str, *__: str) -> Wish:
+            if not self.before:
+                raise LearningError("the audit knows no version before the one in force")
+            return Wish(product, self.before[-1], None, "", "")
+
+        async def put(_: Settings, __: Stores, wish: Wish, ___: float, tell: Tell) -> None:
             tell("1 not yet: a replica")
-            await self._answer(product, version, by)
+            self.exemplars.append(wish.exemplars)
+            await self._answer(wish.product, wish.expert, wish.by)
 
-        async def back(_: Settings, product: str, by: str, *__: str, **more: object) -> None:
-            await self._answer(product, "", by)
-
-        monkeypatch.setattr(shown_versions, "use_version", use)
-        monkeypatch.setattr(shown_versions, "roll_back", back)
+        for one in (wish_for, wish_back, put):
+            monkeypatch.setattr(shown_versions, one.__name__, one)
 
     async def _answer(self, product: str, version: str, by: str) -> None:
         self.asked.append((product, version, by))
@@ -154,10 +165,16 @@ async def test_a_version_is_put_in_force_with_a_reason_and_an_entry_before_it(
     assert (await client.get(f"/models/{key}/change")).headers["hx-refresh"] == "true"
     assert "a replica refused it" in (await client.get("/models")).text
     plant.error = None
+    back = {"do": "rollback", "reason": "back"}
+    nowhere = await client.post(f"/models/{key}", data=back)
+    assert (nowhere.status_code, "no version before" in nowhere.text) == (422, True)
+    plant.before = [versions[1]]
+    stale = await client.post(f"/models/{key}", data={**back, "seen": versions[1]})
+    assert (stale.status_code, "changed meanwhile" in stale.text) == (422, True)
     answer = await client.post(f"/api/models/{key}", json={"version": "", "reason": "back"})
     assert answer.status_code == 202
     await until(lambda: len(plant.asked) == 2)
-    assert book.rows[-1].action == "model.rollback"
+    assert (book.rows[-1].action, book.rows[-1].after) == ("model.rollback", versions[1])
     await shown.close()
 
 

@@ -3,19 +3,23 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from andon.learning.shown_versions import ShownVersions
+from andon.settings import Settings
 from console.app import build_app
 from console.model_requests import open_requests
 from console.second_person import SecondPerson
 from history.accounts import Login
 from history.console_audit import Deed, WrittenDeed
+from serving.bundle_store import open_folder
 from tests.console.make import EveryRole, NoPolicies, client_of, parts_of
 from tests.console.test_models import PAGE, Plant, key_in, settings, shown, versions
+from tests.serving.ray.tiny import save_tiny
 from tests.waiting import until
 
 __all__ = ["settings", "shown", "versions"]
@@ -81,6 +85,11 @@ def of(app: FastAPI, role: str) -> httpx.AsyncClient:
     return client_of(app, role, headers=PAGE)
 
 
+def waiting_on(page: str) -> str:
+    """What the page says of the request that waits."""
+    return page.partition('class="waiting"')[2].partition("</section>")[0]
+
+
 async def test_a_second_person_puts_the_version_in_force(
     app: FastAPI,
     shown: ShownVersions,
@@ -129,7 +138,7 @@ async def test_a_request_is_closed_and_what_is_closed_comes_into_no_force(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plant, engineer, quality = Plant(monkeypatch), of(app, "engineer"), of(app, "quality")
-    key = await key_in(engineer)
+    key, plant.before = await key_in(engineer), [versions[1]]
 
     async def asks() -> str:
         answer = await engineer.post(f"/api/models/{key}", json={"version": "", "reason": "back"})
@@ -145,6 +154,81 @@ async def test_a_request_is_closed_and_what_is_closed_comes_into_no_force(
     assert (await quality.post(path, json={"answer": "approve"})).status_code == 404
     await asyncio.sleep(0)
     assert not plant.asked, "it was withdrawn just before"
+
+
+async def test_what_is_approved_is_what_was_asked_for(
+    app: FastAPI,
+    settings: Settings,
+    shown: ShownVersions,
+    versions: list[str],
+    chain: Chain,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plant, engineer, quality = Plant(monkeypatch), of(app, "engineer"), of(app, "quality")
+    key, plant.before = await key_in(engineer), [versions[1]]
+    asked = await engineer.post(f"/api/models/{key}", json={"version": "", "reason": "back"})
+    assert asked.json()["request"]["to"] == versions[1], "what the version before is"
+    assert versions[1][:12] in waiting_on((await quality.get("/models")).text)
+    path = f"/api/models/{key}/requests/{asked.json()['request']['number']}"
+    store = open_folder(Path(settings.paths.artifacts))
+    third = save_tiny(Path(settings.paths.artifacts), "AB/12", note="third")
+    store.point("AB/12", third)  # such as by another console, or a host that asks for nobody
+    plant.before = [versions[1], versions[0]]
+    refused = await quality.post(path, json={"answer": "approve"})
+    assert (refused.status_code, "changed meanwhile" in refused.text) == (409, True)
+    store.point("AB/12", versions[0])
+    plant.before = [third]
+    assert (await quality.post(path, json={"answer": "approve"})).status_code == 202
+    await until(lambda: bool(plant.asked))
+    assert plant.asked == [("AB/12", versions[1], "a engineer")]
+    plant.goes_on.set()
+    await shown.close()
+
+
+async def test_other_exemplars_come_into_force_with_the_expert_that_is(
+    app: FastAPI,
+    settings: Settings,
+    shown: ShownVersions,
+    versions: list[str],
+    chain: Chain,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = Path(settings.paths.exemplars)
+    old, new = (save_tiny(root, "AB/12", note=note) for note in ("old", "new"))
+    open_folder(root).point("AB/12", old)
+    plant, engineer, quality = Plant(monkeypatch), of(app, "engineer"), of(app, "quality")
+    key = await key_in(engineer)
+    kept = (await engineer.get(f"/api/models/{key}/exemplars")).json()
+    assert {one["digest"]: one["in_force"] for one in kept} == {old: True, new: False}
+    form = {"do": "use", "version": versions[0], "exemplars": new, "reason": "one more class"}
+    form["seen"] = f"{versions[0]} {old}"
+    assert f'name="seen" value="{form["seen"]}"' in (await engineer.get("/models")).text
+    assert (await engineer.post(f"/models/{key}", data=form)).status_code == 303
+    assert not plant.asked, "other exemplars name a crack as what may pass"
+    shown_to_approve = waiting_on((await quality.get("/models")).text)
+    assert all(digest[:12] in shown_to_approve for digest in (old, new))
+    waiting = (await engineer.get(f"/api/models/{key}/request")).json()
+    path = f"/api/models/{key}/requests/{waiting['number']}"
+    assert (await quality.post(path, json={"answer": "approve"})).status_code == 202
+    await until(lambda: bool(plant.asked))
+    assert (plant.asked, plant.exemplars) == ([("AB/12", versions[0], "a engineer")], [new])
+    plant.goes_on.set()
+    await shown.close()
+
+
+async def test_what_is_in_force_already_waits_for_nobody(
+    app: FastAPI,
+    shown: ShownVersions,
+    versions: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plant, engineer = Plant(monkeypatch), of(app, "engineer")
+    wish = {"version": versions[0], "reason": "its row of the audit is missing"}
+    answer = await engineer.post(f"/api/models/{await key_in(engineer)}", json=wish)
+    assert (answer.json()["request"], answer.json()["running"]) == (None, True)
+    await until(lambda: bool(plant.asked))
+    plant.goes_on.set()
+    await shown.close()
 
 
 async def test_a_version_is_no_softening_by_itself(
