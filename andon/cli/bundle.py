@@ -41,7 +41,7 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare every file of a bundle with its hash; exit 1 where one differs, lacks or is more."""
+    """Compare a bundle with its hashes; exit 1 where a file differs, is absent or unknown."""
     begun = time.monotonic()
     Console(stderr=True).print("hashing every file; seconds for each gigabyte")
     print_whole(path, verified(path, digest), time.monotonic() - begun, as_json)

@@ -13,7 +13,9 @@ app = typer.Typer(add_completion=False)
 def gateway(
     line: Annotated[str | None, typer.Option(help="Line; ANDON_GATEWAY__LINE.")] = None,
     station: Annotated[str | None, typer.Option(help="Station; ANDON_GATEWAY__STATION.")] = None,
-    plc: Annotated[str | None, typer.Option(help="OPC UA endpoint of the controller.")] = None,
+    plc: Annotated[
+        str | None, typer.Option(help="OPC UA endpoint of the controller; ANDON_GATEWAY__PLC_URL.")
+    ] = None,
     camera: CameraSource = None,
     standby: Annotated[
         bool | None,

@@ -35,7 +35,10 @@ def inspect_command(
     product: Annotated[
         str | None,
         typer.Option(
-            "--product", "-p", callback=plant_name, help="Newest artifact of this product."
+            "--product",
+            "-p",
+            callback=plant_name,
+            help="Newest artifact of this product, in force or not.",
         ),
     ] = None,
     maps: Annotated[

@@ -51,7 +51,9 @@ def learn_command(
     until: Annotated[str | None, typer.Option(help="Up to, exclusive; the same forms.")] = None,
     leave_out: Annotated[
         list[str] | None,
-        typer.Option("--without", metavar="FRAME", help="A review to leave out; repeatable."),
+        typer.Option(
+            "--without", metavar="FRAME", help="A frame whose review is left out; repeatable."
+        ),
     ] = None,
     report: Annotated[
         Path, typer.Option(help="Where to write what would have changed, with pictures.")

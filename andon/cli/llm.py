@@ -39,7 +39,9 @@ def llm() -> None:
 @app.command()
 def check(
     endpoint: Annotated[str, typer.Option(help="Name in the settings; all when empty.")] = "",
-    timeout_s: Annotated[float, typer.Option(min=0.1, max=600)] = 20.0,
+    timeout_s: Annotated[
+        float, typer.Option(min=0.1, max=600, help="Longest wait for an answer, seconds.")
+    ] = 20.0,
     as_json: Json = False,
 ) -> None:
     """Find out with drawn pictures what each endpoint accepts; deployments keep to it."""

@@ -163,7 +163,7 @@ def shadow(
 @app.command()
 def log(
     product: Annotated[str | None, typer.Argument(help="One product; all without.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Latest changes to list.")] = 50,
     as_json: Json = False,
 ) -> None:
     """Who put which version in force, when and why; the latest first."""

@@ -163,7 +163,10 @@ def discard(product: Name) -> None:
 @app.command()
 def step(
     product: Name,
-    what: Annotated[DraftStep, typer.Argument(help="train, teach, backtest or live.")],
+    what: Annotated[
+        DraftStep,
+        typer.Argument(help="train, teach, backtest or live; `andon product new` does the others."),
+    ],
     by: By = "",
     reason: Reason = "",
     as_json: Json = False,

@@ -1,7 +1,8 @@
 """Writes ``docs/commands.md``: every command with its arguments and options."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -26,7 +27,9 @@ settings of [settings.md](settings.md). `stack` needs `pip install 'andon[embedd
 _PLAIN: Final = {
     "str": "text",
     "path": "path",
+    "dir": "folder",
     "file": "file",
+    "uuid": "UUID",
     "int": "whole number",
     "float": "number",
     "bool": "flag",
@@ -39,8 +42,9 @@ def reference() -> str:
 
     whole = typer.main.get_command(app)
     laboratory = ", ".join(f"`{words}`" for words in _laboratory(whole))
-    lines = [_HEAD.format(laboratory=laboratory)]
-    for words, command in _commands(whole, "andon"):
+    commands = list(_commands(whole, "andon"))
+    lines = [_HEAD.format(laboratory=laboratory), *_contents([words for words, _ in commands])]
+    for words, command in commands:
         lines += _section(words, command)
     return "\n".join(lines) + "\n"
 
@@ -57,6 +61,18 @@ def _commands(command: "Command", words: str) -> "Iterator[tuple[str, Command]]"
         _, called, _ = command.resolve_command(context, [name])
         if called is not None:
             yield from _commands(called, f"{words} {name}")
+
+
+def _contents(commands: Sequence[str]) -> list[str]:
+    """A line for each word after ``andon``, with links to the commands that begin with it."""
+    lines = []
+    for word, group in groupby(commands, key=lambda words: words.split()[1]):
+        links = [
+            f"[{' '.join(words.split()[2:]) or word}](#{words.replace(' ', '-')})"
+            for words in group
+        ]
+        lines.append(f"- `{word}`: {', '.join(links)}")
+    return lines
 
 
 def _laboratory(command: "Command", above: str = "") -> Iterator[str]:
@@ -101,7 +117,7 @@ def _kind(parameter: "Parameter", context: typer.Context) -> str:
         return "flag"
     shown: str = getattr(parameter, "display_type", lambda _: "<text>")(context)
     name = re.sub(r"^<(?:list\[)?|\]?>$", "", shown)
-    kind = _PLAIN.get(name.removesuffix(" range")) or ", ".join(
+    kind = _PLAIN.get(name.removesuffix(" range").lower()) or ", ".join(
         f"`{choice}`" for choice in name.split("|")
     )
     low, high = (getattr(parameter, bound, None) for bound in ("min", "max"))

@@ -31,7 +31,7 @@ from lab.cli.demo import at_rates_table, by_class_table, verdicts_table
 from lab.cli.smoke import folder_or_smoke
 from lab.cli.tables import figures_table
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.command(epilog=listed(ExpertOptions))(expert)
 app.command()(drift)
 app.command()(shots)
@@ -81,7 +81,8 @@ def line(
     """The whole line's rate beside the bare expert's, alternated; latency at half load.
 
     `ratio` and `overhead_cpu_ms` (all CPU per frame but the bare expert's) are of the reference
-    expert (torch f32, one thread), `shipped` of the runtime that the artifact picks by itself.
+    expert (torch f32, one thread), `shipped_ratio` and `shipped` of the runtime that the artifact
+    picks by itself.
     `flow_cpu_ms` is the overhead's share of broker, inspect, classify and Ray. CPU is read while
     parts flow; `rest_cpu_ms_per_s` is what the line takes each second without any.
     """
@@ -106,7 +107,9 @@ def decision(
     rate: Annotated[
         float | None,
         typer.Option(
-            min=0.001, max=0.3, help="Share of good parts that may be stopped, not the policy's."
+            min=0.001,
+            max=0.3,
+            help="Share of good parts that may be stopped, in place of the policy's.",
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Draws of the parts that teach.")] = 5,

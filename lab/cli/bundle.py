@@ -14,7 +14,7 @@ from andon.cli.options import Json, writable_folder
 from andon.cli.printing import print_aside
 from andon.offline_bundle import verify
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lab.demo.verdicts import Verdicts
     from lab.demo.watch import DashboardFigures
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 ACTIONS = ("pass", "rework", "scrap", "hold")
 OPEN = ".venv/bin/andon demo --console"
 MOST_ESCAPED = 10
@@ -70,7 +70,9 @@ def demo(
     rate: Annotated[
         float | None,
         typer.Option(
-            min=0.001, max=0.3, help="Share of good parts that may be stopped, not the policy's."
+            min=0.001,
+            max=0.3,
+            help="Share of good parts that may be stopped, in place of the policy's.",
         ),
     ] = None,
     console: Annotated[

@@ -17,7 +17,7 @@ from lab.cli.evaluate_options import EvaluationOptions
 from lab.cli.evaluate_pipeline import pipeline, scores_table
 from lab.cli.tables import table_of
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 for _command in (pipeline, ablation):
     app.command(epilog=listed(EvaluationOptions))(_command)
 app.command()(fewshot)

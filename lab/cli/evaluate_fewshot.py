@@ -31,7 +31,7 @@ Cache = Annotated[Path, typer.Option("--cache", help="Folder for experts and fea
 def fewshot(
     images: Images,
     shots: Annotated[str, typer.Option(help="Examples per class, comma-separated.")] = "1,3,5",
-    seeds: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the examples.")] = 20,
     masks: Annotated[
         str, typer.Option(help="Whose regions: true, taught (as shipped), drawn, expert, or all.")
     ] = "all",

@@ -11,25 +11,39 @@ from andon.cli.llm import LlmCommandError
 from andon.cli.printing import print_found
 from lab.cli.tables import table_of
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.command()
 def twin(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 18080,
-    latency_ms: Annotated[float, typer.Option(min=0, help="Before each answer.")] = 0.0,
-    jitter_ms: Annotated[float, typer.Option(min=0, help="Uniform, on top.")] = 0.0,
-    failure_rate: Annotated[float, typer.Option(min=0, max=1, help="HTTP 500.")] = 0.0,
-    rate_limit_rate: Annotated[float, typer.Option(min=0, max=1, help="HTTP 429.")] = 0.0,
-    requests_per_s: Annotated[float | None, typer.Option(min=0.001, help="Above: 429.")] = None,
-    rubbish: Annotated[str, typer.Option(help="Answer this kind of rubbish.")] = "none",
+    latency_ms: Annotated[
+        float, typer.Option(min=0, help="Wait before each answer, milliseconds.")
+    ] = 0.0,
+    jitter_ms: Annotated[
+        float, typer.Option(min=0, help="At most so much longer, drawn evenly, milliseconds.")
+    ] = 0.0,
+    failure_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of requests answered with HTTP 500.")
+    ] = 0.0,
+    rate_limit_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of requests answered with HTTP 429.")
+    ] = 0.0,
+    requests_per_s: Annotated[
+        float | None, typer.Option(min=0.001, help="More in a second are answered with HTTP 429.")
+    ] = None,
+    rubbish: Annotated[
+        str, typer.Option(help="In place of each answer, such as refusal, not_json or empty.")
+    ] = "none",
     logprobs: Annotated[bool, typer.Option(help="Give log-probabilities when asked.")] = True,
     manifest: Annotated[
         Path | None, typer.Option(help="JSON: picture digest -> right answer.", exists=True)
     ] = None,
-    accuracy: Annotated[float, typer.Option(min=0, max=1, help="With --manifest.")] = 0.85,
-    seed: Annotated[int, typer.Option(help="Of all chance.")] = 0,
+    accuracy: Annotated[
+        float, typer.Option(min=0, max=1, help="With --manifest: share of right answers.")
+    ] = 0.85,
+    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 0,
 ) -> None:
     """Run the twin until interrupted. Counters: GET /twin/counters."""
     from lab.llm_twin.app import Twin
@@ -64,7 +78,7 @@ def twin(
 def cascade(
     folder: Annotated[Path, typer.Argument(help="Data set with parts.csv.", exists=True)],
     shots: Annotated[int, typer.Option(min=1, max=64, help="Exemplars per class.")] = 5,
-    seeds: Annotated[int, typer.Option(min=1, max=1000)] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the exemplars.")] = 5,
     accuracy: Annotated[
         list[float] | None, typer.Option(help="Of the twin; default .60 .70 .85 .95.")
     ] = None,

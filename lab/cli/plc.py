@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lab.plc.controller import SimulatedPlc
     from lab.plc.plan import PlannedPart
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

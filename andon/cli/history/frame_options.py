@@ -32,7 +32,10 @@ def chosen_frames(
     action: Annotated[Text, typer.Option(help="pass, rework, scrap, hold.")] = None,
     class_name: Annotated[Text, typer.Option("--class", help="Anomaly class.")] = None,
     lot: Annotated[Text, typer.Option(help="Lot.")] = None,
-    passed: Annotated[bool | None, typer.Option("--passed/--not-passed")] = None,
+    passed: Annotated[
+        bool | None,
+        typer.Option("--passed/--not-passed", help="Only parts that passed, or that did not."),
+    ] = None,
     more: More = None,
 ) -> FrameFilter:
     """The filter behind the options of a command."""

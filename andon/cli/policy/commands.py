@@ -65,12 +65,14 @@ def validate(
 def explain(
     what: Annotated[str, typer.Argument(help="Policy file or hash; a frame id or part number.")],
     class_name: Annotated[str, typer.Option("--class", help="What the classifier says.")] = "",
-    confidence: Annotated[float, typer.Option(min=0, max=1)] = 1.0,
+    confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="How sure the classifier is.")
+    ] = 1.0,
     area: Annotated[float | None, typer.Option(min=0, help="Area, mm².")] = None,
     longest: Annotated[float | None, typer.Option(min=0, help="Longest side, mm.")] = None,
     zone: Annotated[str, typer.Option(help="Zone that the region touches.")] = "",
-    station: Annotated[str, typer.Option()] = "",
-    lot: Annotated[str, typer.Option()] = "",
+    station: Annotated[str, typer.Option(help="Station, as rules name it.")] = "",
+    lot: Annotated[str, typer.Option(help="Lot.")] = "",
     shift: Annotated[str, typer.Option(help="Shift of the policy.")] = "",
     more: More = None,
     under: Annotated[
@@ -213,7 +215,7 @@ def withdraw(
 @app.command()
 def log(
     product: Annotated[str | None, typer.Argument(help="One product; all without.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Latest changes to list.")] = 50,
     as_json: Json = False,
 ) -> None:
     """Who put which version in force, when and why; the latest first."""
