@@ -5,7 +5,6 @@ here: captures run beside each other, writes to the controller one after another
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Coroutine
 from functools import partial
@@ -322,8 +321,9 @@ class Gateway:
     async def _shut_down(self, tasks: list[asyncio.Task[None]]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        with contextlib.suppress(LinkError):
-            await self._ports.link.write({Signal.READY: False, Signal.ONLINE: False})
+        # in a task of its own: in this one, which is asked to end, a failed write ends everything
+        last = self._ports.link.write({Signal.READY: False, Signal.ONLINE: False})
+        await asyncio.gather(asyncio.create_task(last), return_exceptions=True)
         # with a journal that fails nobody knows after a restart what is not told now
         await self._background.settle(_SETTLE_S, lambda: self._state.has_result_under_way)
         for task in tasks:

@@ -175,7 +175,9 @@ class OwnedLink:
         """
         if self._writing_since is None or now - self._writing_since <= self._dead_s:
             return
-        log.warning("gateway.was_silent", seconds=round(now - self._writing_since, 2))
+        slow = "the controller is slow if this comes again: andon plc check says which heartbeat_ms"
+        seconds = round(now - self._writing_since, 2)
+        log.warning("gateway.was_silent", seconds=seconds, remedy=slow)
         self._check_charge()
         self.in_charge = False
         self._tell(Notice.DISCONNECTED)

@@ -42,11 +42,12 @@ class Condition:
 
 
 def conditions(settings: GatewaySettings, seen: Observed) -> list[Condition]:
-    """What was found of the heartbeats, the intervals and the result window."""
+    """What was found of the heartbeats, the intervals, the calls and the result window."""
     return [
         _heartbeat(settings, seen),
         _gateway(seen),
         _intervals(settings, seen),
+        _calls(settings, seen),
         _window(settings, seen),
     ]
 
@@ -105,6 +106,26 @@ def _intervals(settings: GatewaySettings, seen: Observed) -> Condition:
     more = f"; a trigger is seen up to {late_ms:g} ms late"
     remedy = f"let the server grant {asked:g} ms, or allow for it in the takt" if slower else ""
     return Condition("intervals", found + more, is_met=not slower, remedy=remedy)
+
+
+def _calls(settings: GatewaySettings, seen: Observed) -> Condition:
+    """Whether calls are fast enough for their deadline and for the gateway's own heartbeat.
+
+    A Write waits for the look at who is in charge, and both for those of others before them. A
+    gateway that was busy with it for the dead time gives way, as it cannot know who has served.
+    """
+    read_ms = seen.round_trip_ms
+    write_ms = read_ms if seen.write_ms is None else seen.write_ms
+    found = f"a Read takes {read_ms:.0f} ms, a Write {write_ms:.0f} ms"
+    remedies = []
+    busy_ms = 3 * (read_ms + write_ms)
+    if busy_ms >= 1000 * settings.dead_after_s:
+        beat_ms = busy_ms / settings.heartbeat_missed
+        remedies.append(f"set gateway.heartbeat_ms to over {beat_ms:.0f}, here and in the program")
+    longest_s = 3 * max(read_ms, write_ms) / 1000
+    if longest_s >= settings.plc_timeout_s:
+        remedies.append(f"set gateway.plc_timeout_s to over {longest_s:.1f}")
+    return Condition("calls", found, is_met=not remedies, remedy="; ".join(remedies))
 
 
 def _window(settings: GatewaySettings, seen: Observed) -> Condition:

@@ -27,7 +27,14 @@ from connectors.opcua.node_set import (
     status_name,
 )
 from connectors.opcua.refusals import FOR_GOOD, Refusals
-from connectors.opcua.secured import Ends, connect, make_client, warn_unless_secured, words_of
+from connectors.opcua.secured import (
+    CALLS_TO_CONNECT,
+    Ends,
+    connect,
+    make_client,
+    warn_unless_secured,
+    words_of,
+)
 from connectors.opcua.subscription import Intervals, Notifications, seconds_of, subscribe
 from connectors.opcua.subscription_watch import SubscriptionWatch
 from connectors.opcua.trigger_time import TriggerTime
@@ -240,10 +247,10 @@ class OpcUaLink:
         return [until_gone(watch.beats), until_gone(watch.items)]
 
     async def _on_lost(self, error: Exception) -> None:
-        self.drop(f"transport lost: {error}")
+        self.drop(f"transport lost: {words_of(error)}")
 
     async def _establish(self, client: Client) -> Notifications:
-        async with asyncio.timeout(4 * self._timeout):
+        async with asyncio.timeout(CALLS_TO_CONNECT * self._timeout):
             self._on_certificates(await connect(client, self._settings))
             nodes = await open_node_set(client, self._settings)
             events = Notifications(nodes, self.drop)

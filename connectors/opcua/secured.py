@@ -59,6 +59,8 @@ _REFUSES_US: Final = (
 """How the statuses begin by which a server refuses the client's certificate."""
 _REFUSES_USER: Final = ("BadIdentityToken", "BadUserAccessDenied", "BadUserSignatureInvalid")
 _ENDS_SOON_DAYS: Final = 30
+CALLS_TO_CONNECT: Final = 16
+"""A connection has begun after about so many calls, each of which has its own deadline."""
 
 
 def pki_of(settings: GatewaySettings) -> PkiFolder:
@@ -98,11 +100,9 @@ async def reached(settings: GatewaySettings, name: str) -> AsyncIterator[Client]
     client.session_timeout = 60_000  # one that broke must not hold a place for an hour
     url = settings.plc_url
     try:
-        async with asyncio.timeout(4 * settings.plc_timeout_s):
+        async with asyncio.timeout(CALLS_TO_CONNECT * settings.plc_timeout_s):
             await connect(client, settings)
-    except TimeoutError:
-        raise LinkError(f"{url} does not answer within {4 * settings.plc_timeout_s:g} s") from None
-    except (OSError, ua.UaError) as error:
+    except (OSError, TimeoutError, ua.UaError) as error:
         raise LinkError(f"{url}: {words_of(error)}") from error
     try:
         yield client
@@ -121,6 +121,8 @@ def words_of(error: BaseException) -> str:
             ": the controller takes no further client; close others, raise its limit, or wait "
             "until it forgets a session that broke"
         )
+    if named_ == "TimeoutError":
+        return "no answer in time; where the controller is slow, raise ANDON_GATEWAY__PLC_TIMEOUT_S"
     return f"{named_} {error}".strip()
 
 
@@ -141,7 +143,7 @@ async def offered(settings: GatewaySettings) -> Offered:
     """
     client = make_client(settings, "Andon gateway")
     try:
-        async with asyncio.timeout(4 * settings.plc_timeout_s):
+        async with asyncio.timeout(CALLS_TO_CONNECT * settings.plc_timeout_s):
             endpoints = await client.connect_and_get_server_endpoints()
     except (OSError, TimeoutError, ua.UaError) as error:
         raise LinkError(f"{settings.plc_url} does not answer: {error!r}") from None

@@ -257,6 +257,25 @@ def test_conditions(changes: dict[str, object], name: str, words: str, stops: bo
     assert (found.stops, bool(found.remedy)) == (stops, not found.is_met)
 
 
+@pytest.mark.parametrize(
+    ("read_ms", "write_ms", "remedy"),
+    [
+        (2.0, 20.0, ""),
+        (2.0, None, ""),
+        (280.0, 280.0, "set gateway.heartbeat_ms to over 560, here and in the program"),
+        (500.0, None, "set gateway.heartbeat_ms to over 1000, here and in the program; "),
+        (50.0, 400.0, "set gateway.plc_timeout_s to over 1.2"),
+    ],
+)
+def test_slow_calls_are_told_with_the_settings_that_bear_them(
+    read_ms: float, write_ms: float | None, remedy: str
+) -> None:
+    seen = observed(round_trip_ms=read_ms, write_ms=write_ms)
+    calls = {one.name: one for one in conditions(GatewaySettings(), seen)}["calls"]
+    assert (calls.is_met, calls.stops) == (not remedy, False)
+    assert remedy in calls.remedy
+
+
 def test_a_window_of_the_settings_needs_no_takt() -> None:
     own = GatewaySettings(result_window_ms=2000)
     assert all(one.is_met for one in conditions(own, observed(takt_ms=0)))

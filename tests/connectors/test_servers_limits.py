@@ -1,5 +1,6 @@
-"""Servers that take few nodes in one call, and read them while the controller's program runs."""
+"""Servers that are slow, take few nodes in one call, or read them while the program runs."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +9,14 @@ import pytest
 from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.internal_session import InternalSession
+from asyncua.server.uaprocessor import UaProcessor
+from structlog.testing import capture_logs
 
 from connectors.gateway.ownership import OwnedLink
 from connectors.handshake.config import HandshakeConfig
 from connectors.handshake.signals import Signal
 from connectors.handshake.values import Connected
+from connectors.opcua.secured import words_of
 from lab.plc.opcua_server import PREFIX
 from tests.connectors.line import running_line
 from tests.connectors.test_makes import PLC, play, settings, told
@@ -50,6 +54,30 @@ async def test_a_server_that_takes_few_nodes_in_one_call_is_asked_in_parts(
         await play(line, "a", "b")
         assert told(line) == [("a", "a", "expert"), ("b", "b", "expert")]
     assert [max(counts) for counts in taken] == [3, 3, 3]
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_needs_half_the_deadline_for_each_call_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = UaProcessor._process_message
+
+    async def slow(self: UaProcessor, kind: ua.NodeId, *message: object) -> object:
+        if kind.Identifier != ua.ObjectIds.PublishRequest_Encoding_DefaultBinary:
+            await asyncio.sleep(0.2)
+        return await whole(self, kind, *message)
+
+    monkeypatch.setattr(UaProcessor, "_process_message", slow)
+    own = settings(plc_timeout_s=0.5)
+    async with running_line(tmp_path, PLC, config=own) as line:
+        with capture_logs() as logged:
+            await line.start_gateway(ready=False)
+            await until(lambda: any(row["event"] == "plc.connected" for row in logged), 20)
+        assert [row for row in logged if row["event"] == "plc.unreachable"] == []
+
+
+def test_a_server_that_does_not_answer_is_told_with_what_to_do() -> None:
+    assert "raise ANDON_GATEWAY__PLC_TIMEOUT_S" in words_of(TimeoutError())
 
 
 class OwnedController(OpcUaController):
