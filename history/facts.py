@@ -4,6 +4,8 @@ Triggers write these tables in the transaction that inserts the events, whoever 
 (``migrations/versions/v0002_facts.sql``); Python only reads them.
 """
 
+from typing import Final
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -31,6 +33,22 @@ def _part(*names: str) -> list[Column[str]]:
 
 _ANSWER = ("source", "class_name", "severity", "action", "rule", "policy_hash", "expert_version")
 _ZONED = DateTime(timezone=True)
+
+WHY_STOPPED: Final = (
+    "\nCASE"
+    "\n    WHEN has_late_answer OR source = 'watchdog'::text OR (rule = ANY "
+    "(ARRAY['fallback:late'::text, 'fallback:no_decision'::text])) THEN 'late'::text"
+    "\n    WHEN rule = 'fallback:unsure'::text THEN 'unsure'::text"
+    "\n    WHEN rule = 'fallback:unknown'::text OR class_name = 'unknown'::text "
+    "THEN 'unknown'::text"
+    "\n    WHEN action = 'hold'::text THEN 'hold'::text"
+    "\n    ELSE 'reject'::text"
+    "\nEND"
+)
+"""Why a part waits for a person that did not pass and that nobody reviewed. An index is of these
+words, as PostgreSQL prints them: what is asked for by any others does not find it."""
+SECOND_DRAW: Final = "audit_draw(md5('second'::text || part_frame_id::text)::uuid)"
+"""The number by which a part is drawn for a second person. An index is of these words, too."""
 
 FACTS = Table(
     "part_fact",
@@ -62,6 +80,18 @@ FACTS = Table(
         "part_fact_audit_draw_idx",
         text("audit_draw(part_frame_id)"),
         postgresql_where=text("action = 'pass'"),
+    ),
+    Index(
+        "part_fact_open_idx",
+        text(f"({WHY_STOPPED})"),
+        "captured_at",
+        "part_frame_id",
+        postgresql_where=text("action <> 'pass' AND review_severity IS NULL"),
+    ),
+    Index(
+        "part_fact_second_draw_idx",
+        text(SECOND_DRAW),
+        postgresql_where=text("review_severity IS NOT NULL"),
     ),
     *(
         Index(f"part_fact_{name}_idx", "captured_at", "part_frame_id", postgresql_where=text(where))

@@ -20,10 +20,13 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    any_,
     exists,
+    func,
     or_,
     select,
     tuple_,
+    union_all,
 )
 
 from history.accounts import person_in, person_of
@@ -52,8 +55,28 @@ def shots_of(part: ColumnElement[UUID]) -> Select[tuple[object, ...]]:
 
 def is_of_part(reviews: FromClause) -> ColumnElement[bool]:
     """Whether a review is of the part that the facts are asked for."""
-    frame = reviews.c.frame_id
-    return or_(frame == _PART, frame.in_(shots_of(_PART)))
+    frames = union_all(select(_PART).correlate(FACTS), shots_of(_PART)).scalar_subquery()
+    return reviews.c.frame_id == any_(func.array(frames))
+
+
+def is_contradicted() -> ColumnElement[bool]:
+    """Whether two people said otherwise of the part, one of them blind.
+
+    The parts that are disputed are among these, which one pass over the reviews finds: asked of
+    each part, the same takes minutes where many are reviewed.
+    """
+    part = func.coalesce(SHOTS.c.part_frame_id, STANDING.c.frame_id).label("part")
+    said = select(STANDING, part).select_from(
+        STANDING.outerjoin(SHOTS, SHOTS.c.frame_id == STANDING.c.frame_id)
+    )
+    one, other = said.subquery("one"), said.subquery("other")
+    contradicted = select(one.c.part).where(
+        one.c.is_blind,
+        other.c.part == one.c.part,
+        person_in(other.c.reviewer) != person_in(one.c.reviewer),
+        _contradicts(other, one),
+    )
+    return any_(func.array(contradicted.scalar_subquery())) == _PART
 
 
 def is_disputed() -> ColumnElement[bool]:

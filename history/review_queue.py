@@ -15,23 +15,29 @@ from sqlalchemy import (
     Double,
     Select,
     Text,
-    Uuid,
     and_,
-    case,
     cast,
     exists,
     func,
-    literal,
+    literal_column,
     or_,
     select,
 )
 
 from history.accounts import person_in, person_of
-from history.facts import FACTS
+from history.audits import may_be_drawn
+from history.facts import FACTS, SECOND_DRAW, WHY_STOPPED
 from history.filters import FrameFilter
 from history.queries import History
 from history.records import Record
-from history.review_disputes import STANDING, is_disputed, is_of_part, may_settle, shots_of
+from history.review_disputes import (
+    STANDING,
+    is_contradicted,
+    is_disputed,
+    is_of_part,
+    may_settle,
+    shots_of,
+)
 from history.statistics import counted_parts
 from history.tables import METADATA
 
@@ -106,24 +112,6 @@ def _has_picture(part: ColumnElement[UUID]) -> ColumnElement[bool]:
     )
 
 
-_STOPPED: Final = case(
-    (
-        or_(
-            FACTS.c.has_late_answer,
-            FACTS.c.source == "watchdog",
-            FACTS.c.rule.in_(("fallback:late", "fallback:no_decision")),
-        ),
-        WaitingFor.LATE.value,
-    ),
-    (FACTS.c.rule == "fallback:unsure", WaitingFor.UNSURE.value),
-    (
-        or_(FACTS.c.rule == "fallback:unknown", FACTS.c.class_name == "unknown"),
-        WaitingFor.UNKNOWN.value,
-    ),
-    (FACTS.c.action == "hold", WaitingFor.HOLD.value),
-    else_=WaitingFor.REJECT.value,
-)
-"""Why a part waits that did not pass and that nobody reviewed."""
 _OF_STOPPED: Final = (
     WaitingFor.HOLD,
     WaitingFor.UNKNOWN,
@@ -157,14 +145,14 @@ def waiting_query(
         query = query.where(
             FACTS.c.action != "pass",
             FACTS.c.review_severity.is_(None),
-            literal(waits_for.value) == _STOPPED,
+            literal_column(WHY_STOPPED) == waits_for.value,
         )
         if waits_for is WaitingFor.REJECT:
             return query.order_by(func.md5(cast(_PART, Text)))
         return query.order_by(FACTS.c.captured_at.desc(), _PART.desc())
     query = query.where(FACTS.c.review_severity.is_not(None))
     if waits_for is WaitingFor.DISAGREEMENT:
-        query = query.where(is_disputed(), may_settle(reviewer, judges))
+        query = query.where(is_contradicted(), is_disputed(), may_settle(reviewer, judges))
     else:
         query = query.where(_asks_second(reviewer, second_share))
     return query.order_by(FACTS.c.captured_at, _PART)
@@ -181,6 +169,7 @@ def _audits(wanted: FrameFilter) -> Question:
         .select_from(FACTS.join(shares, shares.c.policy_hash == FACTS.c.policy_hash))
         .where(
             FACTS.c.action == "pass",
+            may_be_drawn(_PART),
             func.audit_draw(_PART) < shares.c.share,
             or_(FACTS.c.review_severity.is_(None), ~exists(judged)),
             _has_picture(_PART),
@@ -192,14 +181,17 @@ def _audits(wanted: FrameFilter) -> Question:
 
 def _asks_second(reviewer: str, second_share: float) -> ColumnElement[bool]:
     """One person reviewed it, not who asks, and it was drawn: by a hash that nobody chooses."""
-    draw = func.audit_draw(cast(func.md5(func.concat("second", _PART)), Uuid))
+    draw: ColumnElement[float] = literal_column(SECOND_DRAW, Double)
     own = cast(_VERSION.body.op("->>")("second_review"), Double)
+    highest = select(func.greatest(func.max(own), second_share)).scalar_subquery()
     stated = select(own).where(_VERSION.policy_hash == FACTS.c.policy_hash)
     share = func.coalesce(stated.correlate(FACTS).scalar_subquery(), second_share)
     person = person_in(STANDING.c.reviewer)
     is_own = exists().where(is_of_part(STANDING), person == person_of(reviewer)).correlate(FACTS)
     people = select(func.count(person.distinct())).where(is_of_part(STANDING))
-    return and_(draw < share, people.correlate(FACTS).scalar_subquery() == 1, ~is_own)
+    return and_(
+        draw < highest, draw < share, people.correlate(FACTS).scalar_subquery() == 1, ~is_own
+    )
 
 
 class ReviewQueue:

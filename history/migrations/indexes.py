@@ -6,8 +6,13 @@ are built afterwards (``history.migrate.build_indexes``). All others are made wi
 
 from collections.abc import Mapping
 
+from history.facts import SECOND_DRAW, WHY_STOPPED
+
 INDEXES: Mapping[str, str] = {
     "part_fact_audit_draw_idx": "ON part_fact (audit_draw(part_frame_id)) WHERE action = 'pass'",
+    "part_fact_open_idx": f"ON part_fact (({WHY_STOPPED}), captured_at, part_frame_id) "
+    "WHERE action <> 'pass' AND review_severity IS NULL",
+    "part_fact_second_draw_idx": f"ON part_fact ({SECOND_DRAW}) WHERE review_severity IS NOT NULL",
     "decision_golden_idx": "ON decision (frame_id) WHERE is_golden",
 }
 """What follows the name in ``CREATE INDEX``."""

@@ -19,5 +19,6 @@ def downgrade() -> None:
     """Drops what ``upgrade`` made; reviews forget whether they were blind but for their event."""
     op.execute("DROP VIEW audit_sample")
     op.execute("DROP INDEX IF EXISTS part_fact_audit_draw_idx")
+    op.execute("DROP INDEX IF EXISTS part_fact_second_draw_idx")
     op.execute("DROP FUNCTION audit_draw")
     op.execute("ALTER TABLE review DROP COLUMN is_blind")
