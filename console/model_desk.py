@@ -41,8 +41,8 @@ class ProductModels:
     """Names it in addresses."""
     versions: Sequence[Version]
     exemplars: Sequence[ExemplarsKept]
-    now: VersionPair
-    """What is in force."""
+    now: VersionPair | None
+    """What is in force; None where that is not known just now."""
     change: VersionChange | None
     request: ModelRequest | None
     """What waits for a second person."""
@@ -67,26 +67,29 @@ class ModelDesk:
         except UnavailableError as error:
             unknown.append(f"what waits for a second person: {error}")
         names = list(dict.fromkeys(version.product for version in found))
-        kept = await asyncio.gather(*(self._exemplars(name, unknown) for name in names))
+        kept = await asyncio.gather(*(self._kept(name, unknown) for name in names))
         return [
             ProductModels(
                 name,
                 key_of(name),
-                versions := [version for version in found if version.product == name],
+                [version for version in found if version.product == name],
                 exemplars,
-                _now(versions, exemplars),
+                now,
                 self.models.change(name),
                 requests.get(name),
             )
-            for name, exemplars in zip(names, kept, strict=True)
+            for name, (exemplars, now) in zip(names, kept, strict=True)
         ], unknown
 
-    async def _exemplars(self, product: str, unknown: list[str]) -> Sequence[ExemplarsKept]:
+    async def _kept(
+        self, product: str, unknown: list[str]
+    ) -> tuple[Sequence[ExemplarsKept], VersionPair | None]:
+        """The product's exemplars, and what is in force, be it in the store any more or not."""
         try:
-            return await self.models.exemplars(product)
+            return await self.models.exemplars(product), await self.models.in_force(product)
         except AndonError as error:
             unknown.append(f"exemplars of {product}: {error}")
-            return ()
+            return (), None
 
     async def product(self, key: str) -> str:
         """The product that a key names.
@@ -204,13 +207,6 @@ class ModelDesk:
             who_of(request).deed(request, "model.shadow", product, after=digest)
         )
         await self.models.shadow(product, digest or None)
-
-
-def _now(versions: Sequence[Version], exemplars: Sequence[ExemplarsKept]) -> VersionPair:
-    return VersionPair(
-        expert=next((one.digest for one in versions if one.in_force), ""),
-        exemplars=next((one.digest for one in exemplars if one.in_force), None),
-    )
 
 
 def _changed(product: str, now: VersionPair) -> str:

@@ -1,6 +1,7 @@
 """Reads the versions of the experts from store, audit and replicas."""
 
 import asyncio
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -48,7 +49,15 @@ async def read_versions(
     for name in names:
         own = [change for change in changes if change.product_id == name]
         of_store = partial(_of_store, stores.experts, name, in_force.get(name), unknown)
-        for digest, written, manifest, note, pointed in await asyncio.to_thread(of_store):
+        stored = await asyncio.to_thread(of_store)
+        now = in_force.get(name)
+        if now is not None and now not in {one.digest for one in stored}:
+            unknown.append(
+                f"{name} {now[:12]} is in force and cannot be had from the store: replicas go on "
+                "with what their hosts keep of it, and one on another host has none; put it back "
+                f"there, or `andon models use {shlex.quote(name)} VERSION` another one"
+            )
+        for digest, written, manifest, note, pointed in stored:
             found.append(
                 describe_version(name, digest, written, manifest, note, pointed, own, replicas)
             )

@@ -1,6 +1,7 @@
 """The models' pages over real artifacts, with a change that is written down before it begins."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import httpx
@@ -175,6 +176,24 @@ async def test_a_version_is_put_in_force_with_a_reason_and_an_entry_before_it(
     assert answer.status_code == 202
     await until(lambda: len(plant.asked) == 2)
     assert (book.rows[-1].action, book.rows[-1].after) == ("model.rollback", versions[1])
+    await shown.close()
+
+
+async def test_what_is_in_force_and_gone_from_the_store_is_told_and_replaced(
+    client: httpx.AsyncClient,
+    settings: Settings,
+    shown: ShownVersions,
+    versions: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plant, key = Plant(monkeypatch), await key_in(client)
+    shutil.rmtree(Path(settings.paths.artifacts) / key / versions[0])
+    page = (await client.get("/models")).text
+    assert f"AB/12 {versions[0][:12]} is in force and cannot be had from the store" in page
+    seen = page.partition('name="seen" value="')[2].partition('"')[0]
+    form = {"do": "use", "version": versions[1], "reason": "the other is gone", "seen": seen}
+    assert (await client.post(f"/models/{key}", data=form)).status_code == 303
+    await until(lambda: bool(plant.asked))
     await shown.close()
 
 
