@@ -32,6 +32,7 @@ MODULE = re.compile(rf"`((?:{PACKAGES})(?:\.[A-Za-z_]\w*)+)[`(]")
 FILE = re.compile(r"`(\w+\.py)[`:]")
 TEST = re.compile(r"`(?:\S*::)?(test_\w+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#:]+)(?:#[^)]*)?\)")
+ANCHOR = re.compile(r"\]\(([\w./-]*\.md|)#([^)]+)\)")
 SETTING = re.compile(r"ANDON_[A-Z0-9]+__[A-Z0-9_]*[A-Z0-9]")
 ADR_NUMBER = re.compile(r"\bADR (\d+)")
 
@@ -137,6 +138,26 @@ def settings_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
         yield prefix + name.upper()
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from settings_of(field.annotation, f"{prefix}{name.upper()}__")
+
+
+def test_the_readme_leads_to_each_page() -> None:
+    linked = LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    pages = [name for path in DOCUMENTS if "adr" not in (name := name_of(path)) and "/" in name]
+    assert len(pages) > 30
+    assert not [page for page in pages if page not in linked]
+
+
+def test_each_place_within_a_document_that_a_link_names_is_there() -> None:
+    missing = []
+    for document in DOCUMENTS:
+        for page, place in ANCHOR.findall(document.read_text(encoding="utf-8")):
+            named = document.parent / page if page else document
+            text = named.read_text(encoding="utf-8")
+            headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+            places = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+            if place not in {*places, *re.findall(r'<a id="([^"]+)">', text)}:
+                missing.append(f"{name_of(document)}: {page}#{place}")
+    assert not missing, "\n".join(missing)
 
 
 def test_each_setting_that_a_document_names_is_one() -> None:
