@@ -107,5 +107,9 @@ def fault_of_picture(found: PictureFigures, before: PictureFigures | None) -> st
         return f"the picture is saturated: 99.9 % of it is above {100 * SATURATED:g} % of white"
     size = (found.width, found.height)
     if before is not None and size != (before.width, before.height):
-        return f"the picture is {size[0]} x {size[1]}, and was {before.width} x {before.height}"
+        was = f"{before.width} x {before.height}"
+        return (
+            f"the picture is {size[0]} x {size[1]}, and was {was}; set the camera back or, where "
+            "it is meant, start the gateway anew"
+        )
     return ""

@@ -15,7 +15,8 @@ from typing import Final
 from asyncua import Client, ua
 
 from connectors.handshake.signals import Owner, Signal, SignalValue
-from connectors.opcua.node_set import NodeSet, read_in_parts
+from connectors.opcua.node_set import NodeSet, read_in_parts, status_name
+from connectors.opcua.refusals import FOR_GOOD
 
 _WRITE: Final = 1 << ua.AccessLevel.CurrentWrite
 _TEXT: Final = "Andon check, 64 characters: " + "0123456789" * 3 + "012345"
@@ -92,7 +93,8 @@ async def _written(
     except ua.UaStatusCodeError as error:
         status = ua.StatusCode(error.code)
     if not status.is_good():
-        return Proof(found=f"refuses a Write ({status.name})", remedy=_remedy(status.name))
+        name = status_name(status)
+        return Proof(found=f"refuses a Write ({name})", remedy=_remedy(name))
     took_ms = 1000 * (time.monotonic() - began)
     (read,) = await read_in_parts(client, [node], ua.AttributeIds.Value)
     found = nodes.value(signal, read)
@@ -115,6 +117,10 @@ def _remedy(status: str) -> str:
         return "give the node the type that it declares, or another of the signal's types"
     if status == "BadWriteNotSupported":
         return "let the server take plain values (they carry no status and no time)"
+    if status == "BadOutOfRange":
+        return "let the node take the whole range of its type"
+    if status not in FOR_GOOD:
+        return "look at the device or channel that the server has this node from, and check again"
     return _RIGHT
 
 

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from connectors.handshake.signals import Signal
 from connectors.opcua import refusals
+from connectors.opcua.check import check
 from lab.plc.ledger import entries_of, summarise
 from lab.plc.plan import PlannedPart
 from streams.codes import AckOutcome, FaultCode
@@ -105,3 +106,25 @@ async def test_a_result_register_that_is_out_of_service_is_waited_for(
         assert "plc.signal_refused" not in [row["event"] for row in told]
         (entry,) = entries_of(line.plc.ledger.rows)
         assert (entry.action, entry.source, len(entry.results)) == ("pass", "expert", 1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (OUT, "look at the device or channel"),
+        (ua.StatusCodes.UncertainLastUsableValue, "look at the device or channel"),
+        (ua.StatusCodes.BadUserAccessDenied, "give the gateway's user the right to write it"),
+        (ua.StatusCodes.BadOutOfRange, "let the node take the whole range of its type"),
+    ],
+)
+async def test_check_says_what_to_do_about_a_write_that_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str
+) -> None:
+    async with running_line(tmp_path, PLC, config=ROOMY) as line:
+        refuse(monkeypatch, line, {Signal.SCORE: code})
+        found = await check(ROOMY.model_copy(update={"plc_url": line.plc.config.url}))
+        (score,) = (one for one in found.signals if one.signal is Signal.SCORE)
+        assert score.found.startswith("refuses a Write (")
+        assert score.remedy.startswith(remedy)
+        assert [one.signal for one in found.signals if one.found] == [Signal.SCORE]
