@@ -16,7 +16,7 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from serving.errors import ServeConfigError
+from serving.errors import ServeConfigError, ServingError
 from serving.ray.replicas import STATUS, ApplicationStatus, ReplicaStatus
 from serving.ray.routing import score_by_product
 from serving.ray.settings import CLASSIFIER, VISION
@@ -42,6 +42,10 @@ _OPTIONS: Final = (
 ROUNDS: Final = 12
 """Serve chooses which replica answers: so often every replica is hoped to, twice at once each."""
 ONE_STATUS_S: Final = 10.0
+_UNKNOWN: Final = (
+    "Serve does not say how many replicas there should be, as after a deployment that failed: "
+    "`andon doctor ray` says why, and `andon deploy` deploys again"
+)
 Count = Callable[[], Mapping[str, int]]
 Forward = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
 
@@ -78,8 +82,9 @@ class IngressDeployment:
         if classifier is not None:
             calls[CLASSIFY] = _forward(classifier, "classify_many")
             behind[CLASSIFIER] = classifier
-        calls[STATUS] = _status(behind, count or _count_replicas)
-        calls[WARM] = _warm(vision, count or _count_replicas, by_product)
+        known = _KnownCounts(count or _count_replicas)
+        calls[STATUS] = _status(behind, known)
+        calls[WARM] = _warm(vision, known, by_product)
         handlers = {n: grpc.unary_unary_rpc_method_handler(call) for n, call in calls.items()}
         # with the check of the token that Ray gives the replicas' own servers
         self._server = create_grpc_server_with_interceptors(options=_OPTIONS, asynchronous=True)
@@ -190,9 +195,41 @@ async def _ask_all(
     return found
 
 
+class _KnownCounts:
+    """How many replicas there should be; where Serve names no deployment, as many as before.
+
+    It names none after a deployment that failed, though the replicas of before go on.
+
+    Args:
+        count: asks Serve.
+    """
+
+    def __init__(self, count: Count) -> None:
+        self._count = count
+        self._known: dict[str, int] = {}
+
+    def __call__(self) -> Mapping[str, int]:
+        """By deployment.
+
+        Raises:
+            ServingError: Serve names none, and never did.
+        """
+        self._known = dict(self._count()) or self._known
+        if not self._known:
+            raise ServingError(_UNKNOWN)
+        return self._known
+
+
 def count_classifiers() -> int:
-    """How many classifiers there are, seen from one of them."""
-    return _count_replicas().get(CLASSIFIER, 1)
+    """How many classifiers there are, seen from one of them.
+
+    Raises:
+        ServingError: Serve does not say it.
+    """
+    found = _count_replicas()
+    if CLASSIFIER not in found:
+        raise ServingError(_UNKNOWN)
+    return found[CLASSIFIER]
 
 
 def _count_replicas() -> Mapping[str, int]:

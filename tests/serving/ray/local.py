@@ -1,7 +1,7 @@
 """The ingress and what stands behind it in this event loop: the workers' way in, without Ray."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -36,15 +36,17 @@ class LocalHandle:
 
 @asynccontextmanager
 async def served(
-    vision: object | None, classifier: object | None = None, host: str = "127.0.0.1"
+    vision: object | None,
+    classifier: object | None = None,
+    host: str = "127.0.0.1",
+    count: Callable[[], Mapping[str, int]] = lambda: {VISION: 1, CLASSIFIER: 1},
 ) -> AsyncIterator[str]:
     """The address at which ``vision`` and ``classifier`` can be called for as long as it lasts."""
     address = f"{host}:{free_port()}"
     ingress = IngressDeployment.__new__(IngressDeployment)
     behind = LocalHandle(classifier) if classifier is not None else None
-    counts = {VISION: 1, CLASSIFIER: 1}
     await ingress.__init__(  # type: ignore[misc]
-        address, LocalHandle(vision), behind, lambda: counts
+        address, LocalHandle(vision), behind, count
     )
     try:
         yield address

@@ -6,6 +6,8 @@ import pytest
 
 from infra.stack.process import free_port
 from serving.bundle_store import open_folder
+from serving.errors import ServingError
+from serving.ray import ingress
 from serving.ray.classifier_deployment import ClassifierDeployment
 from serving.ray.replicas import ServeReplicas
 from serving.ray.settings import CLASSIFIER, VISION, ClassifierArguments, VisionSettings
@@ -55,3 +57,23 @@ async def test_an_ingress_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(UnavailableError, match="andon doctor"):
         await replicas.look(5)
     await replicas.close()
+
+
+@pytest.mark.asyncio
+async def test_after_a_deployment_that_failed_as_many_replicas_are_expected_as_before() -> None:
+    """Serve names no deployment then; one replica of two that answered passed for all of them."""
+    counts = [{}, {VISION: 2}, {}]
+    async with served(object(), count=counts.pop) as address:
+        replicas = ServeReplicas(address)
+        with pytest.raises(UnavailableError, match="how many replicas there should be"):
+            await replicas.look(10)
+        for _ in range(2):
+            assert (await replicas.look(10)).missing(VISION) == 2
+        await replicas.close()
+
+
+def test_classifiers_that_cannot_be_counted_are_not_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would take the whole budget of an endpoint for its own."""
+    monkeypatch.setattr(ingress, "_count_replicas", dict)
+    with pytest.raises(ServingError, match="how many replicas there should be"):
+        ingress.count_classifiers()
