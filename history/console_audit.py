@@ -21,6 +21,8 @@ from history.text import clean
 
 DECLARED: Final = "declared"
 """How somebody is known who only said so at a prompt (``--by``)."""
+WRONG_PASSWORD: Final = ("login.refused", "password.refused")
+"""What is written down of a wrong password: of who comes in, and of who is there already."""
 _OTHER_PIN: Final = ("user.pin", "user.pin.none", "user.pin.dropped")
 _LOCK = 0x417564697473  # "Audits"
 _AT_ONCE = 5000
@@ -178,6 +180,26 @@ class ConsoleAudit(DatabaseClient):
         query = select(func.count()).select_from(AUDIT).where(is_wrong, since)
         async with connected(self._engine, self._timeout_s, "counting wrong PINs") as link:
             return int(await link.scalar(query) or 0)
+
+    async def wrong_passwords(
+        self, name: str, address: str, since: datetime
+    ) -> tuple[list[datetime], list[datetime]]:
+        """When wrong passwords were tried, at every console and before any was started again.
+
+        Those of the person since a right one, and those from the address whomever they named; a
+        row of a clock that is far ahead is none.
+        """
+        c = AUDIT.c
+        is_wrong = c.action.in_(WRONG_PASSWORD) & (c.login == "password")
+        is_right = (c.action == "login") & (c.login == "password") & (c.actor == clean(name))
+        is_of_them = (c.actor == clean(name)) | ((c.address == address) & (address != ""))
+        now = datetime.now(UTC)
+        chosen = c.at.between(since, now + (now - since)) & (is_right | (is_wrong & is_of_them))
+        rows = await self._rows(select(AUDIT).where(chosen).order_by(c.number))
+        right = max((row.number for row in rows if row.action == "login"), default=0)
+        wrong = [row for row in rows if row.action in WRONG_PASSWORD]
+        of_name = [r.at for r in wrong if r.actor == clean(name) and r.number > right]
+        return of_name, [r.at for r in wrong if address and r.address == address]
 
     async def verify(self) -> AuditFinding:
         """Recompute the hash of every row, in slices."""

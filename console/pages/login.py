@@ -19,7 +19,7 @@ from console.parts import ConsoleParts
 from console.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, Renderer, own_path
 from console.sessions import open_session, people_with_pins
 from console.texts import LANGUAGES
-from console.throttle import Throttle
+from console.throttle import Throttle, wait_everywhere
 from streams.errors import UnavailableError
 
 _YEAR_S: Final = 31_536_000
@@ -50,8 +50,10 @@ def _add_login(app: FastAPI, parts: ConsoleParts, renderer: Renderer, throttle: 
         form = await form_of(request)
         name, password = form.get("name", "")[:128], form.get("password", "")[:MOST_LENGTH]
         there = own_path(form.get("next", "/"))
-        keys = f"name {name}", f"address {request.client.host if request.client else ''}"
-        if (wait_s := throttle.wait_s(*keys)) > 0:
+        address = request.client.host if request.client else ""
+        keys = f"name {name}", f"address {address}"
+        wait_s = throttle.wait_s(*keys)
+        if (wait_s := max(wait_s, await wait_everywhere(parts.audit, name, address))) > 0:
             values = {"next": there, "problem": "login.wait", "seconds": math.ceil(wait_s)}
             return renderer.page(request, "login.html", 429, **values)
         throttle.failed(*keys)  # before the hash is reckoned, so that tries at once count too
@@ -91,10 +93,15 @@ def _add_password(
         account, kept = found if found else (None, None)
         new, old = form.get("new", ""), form.get("old", "")[:MOST_LENGTH]
         problem = _problem(old, new, form.get("again", ""))
-        if not problem and (throttle.wait_s(f"change {who.name}") > 0):
+        key = f"change {who.name}"
+        if (
+            not problem
+            and max(throttle.wait_s(key), await wait_everywhere(parts.audit, who.name)) > 0
+        ):
             problem = "login.many"
         if not problem and (account is None or not await is_password(kept, old)):
-            throttle.failed(f"change {who.name}")
+            throttle.failed(key)
+            await parts.audit.append(who.deed(request, "password.refused", who.name))
             problem = "password.wrong"
         if problem or account is None:
             values = {"problem": problem, "least": LEAST_LENGTH}

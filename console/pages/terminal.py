@@ -21,7 +21,7 @@ from console.identity import COOKIE, TERMINAL_COOKIE, Gatekeeper, deed_of, who_o
 from console.parts import ConsoleParts
 from console.rendering import Renderer, own_path
 from console.sessions import open_session, people_with_pins, set_secret
-from console.throttle import Throttle
+from console.throttle import Throttle, wait_everywhere
 
 DROPPED_AFTER: Final = 10
 """Wrong PINs in a row after which a PIN is no more: its owner chooses another one. The audit counts
@@ -107,12 +107,16 @@ def _add_choice(app: FastAPI, parts: ConsoleParts, renderer: Renderer, throttle:
         pin, key = form.get("pin", "").strip(), f"pin of {who.name}"
         found = await parts.accounts.find(who.name) if who.way == "password" else None
         problem = "pin.weak" if pin and is_weak_pin(pin) else ""
-        if not problem and throttle.wait_s(key) > 0:
+        if (
+            not problem
+            and max(throttle.wait_s(key), await wait_everywhere(parts.audit, who.name)) > 0
+        ):
             problem = "login.many"
         if not problem and (
             found is None or not await is_password(found[1], form.get("old", "")[:MOST_LENGTH])
         ):
             throttle.failed(key)
+            await parts.audit.append(who.deed(request, "password.refused", who.name))
             problem = "password.wrong"
         if problem:
             values = {"problem": "", "pin_problem": problem, "least": LEAST_LENGTH}

@@ -1,6 +1,7 @@
 """Logging in over the real database: first start, forced change, refusals, and their audit."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -9,9 +10,9 @@ from fastapi import FastAPI
 
 from console.app import build_app
 from console.first_start import let_first_in
-from console.throttle import TRIES
+from console.throttle import LOOKED_BACK, TRIES
 from history.accounts import Accounts
-from history.console_audit import ConsoleAudit
+from history.console_audit import ConsoleAudit, Deed
 from tests.console.make import BASE, client_of, parts_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("quick_hashes")]
@@ -72,7 +73,10 @@ async def test_from_the_first_start_to_a_page(
     assert (await browser.post("/logout")).headers["location"] == "/login"
     assert (await browser.get("/live")).headers["location"].startswith("/login")
     rows = [row.action for row in await audit.latest()]
-    assert rows[::-1] == ["user.add", "login", "user.password", "login", "login", "logout"]
+    assert rows[::-1] == [
+        *("user.add", "login", "password.refused", "user.password"),
+        *("login", "login", "logout"),
+    ]
     assert (await audit.verify()).is_whole
     written = "".join(str(row) for row in await audit.latest())
     assert given not in written
@@ -90,6 +94,30 @@ async def test_wrong_passwords_are_alike_and_slowed_down(
     for _ in range(TRIES):
         last = await log_in(browser, "wrong")
     assert last.status_code == 429
+
+
+async def test_tries_count_at_every_console_and_after_a_start_of_one(
+    browser: httpx.AsyncClient, accounts: Accounts, audit: ConsoleAudit
+) -> None:
+    given = await first_password(accounts)
+    page = {"Origin": BASE, "Accept": "text/html"}
+    await log_in(browser, given)
+    for nth in range(TRIES):
+        app = build_app(parts_of(accounts=accounts, audit=audit))  # another one, or begun again
+        async with client_of(app, None, headers=page, cookies=dict(browser.cookies)) as other:
+            form = {"old": "wrong", "new": NEW, "again": NEW}
+            refused = await (other.post("/password", data=form) if nth else log_in(other, "wrong"))
+            assert refused.status_code == (422 if nth else 401)
+    app = build_app(parts_of(accounts=accounts, audit=audit))
+    async with client_of(app, None, headers=page) as other:
+        assert (await log_in(other, given)).status_code == 429, "the right one waits too"
+    since = datetime.now(UTC) - LOOKED_BACK
+    of_name, of_address = await audit.wrong_passwords("admin", "10.0.0.9", since)
+    assert (len(of_name), of_address) == (TRIES, [])
+    of_name, of_address = await audit.wrong_passwords("ada", "127.0.0.1", since)
+    assert (of_name, len(of_address)) == ([], TRIES)
+    await audit.append(Deed(actor="admin", action="login", login="password"))
+    assert (await audit.wrong_passwords("admin", "", since)) == ([], []), "a right one begins anew"
 
 
 @pytest.mark.parametrize(
