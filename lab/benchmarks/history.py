@@ -29,6 +29,7 @@ from lab.benchmarks.history_fill import (
     switch_triggers,
 )
 from lab.benchmarks.history_parts import captured_at, made_acknowledgement, made_decisions
+from lab.benchmarks.history_reviews import ask_the_queue, fill_reviews
 from lab.progress import Say
 
 _CHECKED = 100_000
@@ -74,7 +75,9 @@ async def benchmark_history(options: HistoryBenchmark, folder: Path, say: Say) -
         history = History(server.url, timeout_s=_WAIT_S)
         try:
             figures = await fill_history(plain, options.parts, say)
+            figures |= await fill_reviews(plain, say)
             figures |= await _ask(history, plain, options, say)
+            figures |= await ask_the_queue(history, options.rounds)
             if options.record:
                 figures |= await _record(server.url, plain, options, say)
             figures |= await _check(history, options, say)

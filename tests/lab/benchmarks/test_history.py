@@ -47,6 +47,8 @@ async def test_a_small_run_that_is_stopped_and_goes_on(
     assert figures["facts_true"] is True
     assert (figures["parts"], figures["filled_now"]) == (3000, 1500)
     assert "bi_quality_by_hour_s" in figures
+    assert int(figures["reviews"]) > 50
+    assert float(figures["review_next_p95_s"]) > 0
     assert figures["steady_per_s"] == 1000
     assert told
     with start_postgres(scratch / "postgres") as server:
