@@ -11,6 +11,7 @@ import asyncio
 import json
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import grpc
@@ -82,7 +83,7 @@ class IngressDeployment:
         if classifier is not None:
             calls[CLASSIFY] = _forward(classifier, "classify_many")
             behind[CLASSIFIER] = classifier
-        known = _KnownCounts(count or _count_replicas)
+        self._known = known = _KnownCounts(count or _count_replicas)
         calls[STATUS] = _status(behind, known)
         calls[WARM] = _warm(vision, known, by_product)
         handlers = {n: grpc.unary_unary_rpc_method_handler(call) for n, call in calls.items()}
@@ -93,6 +94,13 @@ class IngressDeployment:
         )
         self._server.add_insecure_port(address)
         await self._server.start()
+
+    async def check_health(self) -> None:
+        """Learn how many replicas there are, before anybody asks: always healthy."""
+        if not self._known.counts:
+            with suppress(Exception):  # it is asked again with the next check
+                async with asyncio.timeout(ONE_STATUS_S):
+                    await asyncio.to_thread(self._known)
 
     async def close(self) -> None:
         """Stop; calls under way fail."""
@@ -206,7 +214,7 @@ class _KnownCounts:
 
     def __init__(self, count: Count) -> None:
         self._count = count
-        self._known: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
 
     def __call__(self) -> Mapping[str, int]:
         """By deployment.
@@ -214,10 +222,10 @@ class _KnownCounts:
         Raises:
             ServingError: Serve names none, and never did.
         """
-        self._known = dict(self._count()) or self._known
-        if not self._known:
+        self.counts = dict(self._count()) or self.counts
+        if not self.counts:
             raise ServingError(_UNKNOWN)
-        return self._known
+        return self.counts
 
 
 def count_classifiers() -> int:

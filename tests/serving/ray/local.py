@@ -40,6 +40,7 @@ async def served(
     classifier: object | None = None,
     host: str = "127.0.0.1",
     count: Callable[[], Mapping[str, int]] = lambda: {VISION: 1, CLASSIFIER: 1},
+    healthy: bool = False,
 ) -> AsyncIterator[str]:
     """The address at which ``vision`` and ``classifier`` can be called for as long as it lasts."""
     address = f"{host}:{free_port()}"
@@ -48,6 +49,8 @@ async def served(
     await ingress.__init__(  # type: ignore[misc]
         address, LocalHandle(vision), behind, count
     )
+    if healthy:
+        await ingress.check_health()
     try:
         yield address
     finally:

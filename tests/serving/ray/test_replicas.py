@@ -72,6 +72,15 @@ async def test_after_a_deployment_that_failed_as_many_replicas_are_expected_as_b
         await replicas.close()
 
 
+@pytest.mark.asyncio
+async def test_an_ingress_learns_how_many_replicas_there_are_before_it_is_asked() -> None:
+    counts = [{}, {VISION: 2}]
+    async with served(object(), count=counts.pop, healthy=True) as address:
+        replicas = ServeReplicas(address)
+        assert (await replicas.look(10)).missing(VISION) == 2
+        await replicas.close()
+
+
 def test_classifiers_that_cannot_be_counted_are_not_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each would take the whole budget of an endpoint for its own."""
     monkeypatch.setattr(ingress, "_count_replicas", dict)
