@@ -149,6 +149,7 @@ def _counter_moved(state: State, now: float, event: CounterMoved) -> Step:
             state = _heard(state, now, event.value)
             return replace(state, alive=True), []
         case Signal.RESULT_ACK_SEQ:
+            state = replace(state, result_ack_seq=event.value)
             return results.acknowledged(state, now, event.value)
         case Signal.TRIGGER_ENABLE:
             return replace(state, enabled=bool(event.value)), []
@@ -198,6 +199,7 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
         ),
         vision_heartbeat=_next_beat(number(values, Signal.VISION_HEARTBEAT)),
         beat_at=now,
+        result_ack_seq=number(values, Signal.RESULT_ACK_SEQ),
         stop_request=state.stop_request or bool(values[Signal.STOP_REQUEST]),
     )
     if known is None:

@@ -120,6 +120,8 @@ def pump(state: State, now: float) -> Step:
     if not state.queue:
         return state, commands
     seq = following(state.result_seq, state.result_last)
+    if seq == state.result_ack_seq:  # kept over a restart: it would not move for this result
+        seq = following(seq, state.result_last)
     part = replace(state.parts[state.queue[0]], phase=Phase.WRITING, result_seq=seq, ordered_at=now)
     state = replace(keep(state, part), result_seq=seq, pending_told=state.pending)
     return state, [*commands, WriteResult(part, state.pending)]

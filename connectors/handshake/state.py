@@ -59,6 +59,8 @@ class State:
     pending_told: int | None = None
     """``PendingResults`` as the controller has it; None: not known."""
     result_seq: int = 0
+    result_ack_seq: int = 0
+    """``ResultAckSeq``, as the controller shows it."""
     result_last: int = LAST
     """After this ``ResultSeq`` wraps to 1."""
     trigger_last: int = LAST
