@@ -85,7 +85,12 @@ def queue_query(wanted: FrameFilter, limit: int) -> Question:
     names = [c[name] for name in AuditPart.model_fields]
     query: Question = (
         select(*names, func.count().over().label("waiting"))
-        .where(c.has_picture, c.audit_severity.is_(None), *wanted.conditions(SAMPLE))
+        .where(
+            may_be_drawn(c.part_frame_id),
+            c.has_picture,
+            c.audit_severity.is_(None),
+            *wanted.conditions(SAMPLE),
+        )
         .order_by(func.md5(cast(c.part_frame_id, Text)))
         .limit(limit)
     )

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
+from sqlalchemy import Select, text
 from sqlalchemy.dialects import postgresql
 
+from history.audits import queue_query
 from history.filters import FrameFilter
 from history.queries import History
 from history.review_queue import WaitingFor, waiting_query
@@ -50,8 +51,7 @@ async def filled(writer: PostgresHistoryWriter, history: History) -> AsyncIterat
     yield history
 
 
-async def plan_of(history: History, reason: WaitingFor) -> Node:
-    query = waiting_query(reason, FrameFilter(), "Bea", 0.1, ("quality",)).limit(12)
+async def plan_of(history: History, query: Select[tuple[object, ...]]) -> Node:
     words = query.compile(
         dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]
         compile_kwargs={"literal_binds": True},
@@ -79,7 +79,8 @@ def scans(node: Node, for_each: bool = False) -> Iterator[tuple[Node, bool]]:
 
 async def test_no_part_costs_a_pass_over_what_was_stopped_or_reviewed(filled: History) -> None:
     for reason in WaitingFor:
-        found = list(scans(await plan_of(filled, reason)))
+        query = waiting_query(reason, FrameFilter(), "Bea", 0.1, ("quality",)).limit(12)
+        found = list(scans(await plan_of(filled, query)))
         of_reviews = [
             one
             for one, for_each in found
@@ -92,3 +93,10 @@ async def test_no_part_costs_a_pass_over_what_was_stopped_or_reviewed(filled: Hi
         if reason.value in INDEX:
             is_by_index = "Index Cond" in of_facts
             assert (of_facts["Index Name"], is_by_index) == (INDEX[reason.value], True), reason
+
+
+async def test_the_prompts_audits_are_found_by_their_draw(filled: History) -> None:
+    found = list(scans(await plan_of(filled, queue_query(FrameFilter(), 1))))
+    (of_facts,) = [one for one, _ in found if one["Relation Name"] == "part_fact"]
+    assert of_facts["Index Name"] == INDEX["audit"]
+    assert "InitPlan" in str(of_facts["Index Cond"]), "under the highest share, of any policy"
