@@ -66,7 +66,7 @@ async def put_in_force(
 
     Raises:
         ChangingNowError: somebody else changes the product's version at this moment.
-        LearningError: the version is not in the store, Serve's configuration pins another, or a
+        LearningError: the version is not in the store, Serve's configuration says otherwise, or a
             replica did not take it.
         UnavailableError: store, database or Serve do not answer; the message says what holds.
     """
@@ -187,6 +187,11 @@ def _refuse_pinned(status: ApplicationStatus, wish: Wish) -> None:
                 raise LearningError(
                     f"{wish.product} is pinned by its digest in the user_config of {deployment}: "
                     f"deploy it with `{field}: latest`, or change the digest there"
+                )
+            if replica.listed is not None and wish.product not in replica.listed:
+                raise LearningError(
+                    f"the user_config of {deployment} names its {field}, and {wish.product} is "
+                    f"not among them: deploy it with `{field}: latest`, or add the product there"
                 )
     if not status.of(VISION):
         raise UnavailableError(f"no replica of {VISION} answers; nothing was changed")

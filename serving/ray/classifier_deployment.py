@@ -168,6 +168,7 @@ class ClassifierDeployment:
             "classifier": "" if stage is None else stage.classifier.name,
             "versions": dict(self._versions),
             "pinned": self._pinned,
+            "listed": self._listed,
             "problems": {**self._not_followed, **self._problems},
             "sharing": self._sharing,
             "asked": {
@@ -201,6 +202,11 @@ class ClassifierDeployment:
         resolved = self._watch.resolve(self._wanted.exemplars, self._versions, damaged)
         self._not_followed = damaged
         return resolved
+
+    @property
+    def _listed(self) -> list[str] | None:
+        named = self._wanted.exemplars
+        return None if isinstance(named, str) else list(named)
 
     @property
     def _pinned(self) -> list[str]:

@@ -122,6 +122,12 @@ class ModelSet:
         named = self._wanted.products
         return [] if isinstance(named, str) else [p for p, v in named.items() if v != LATEST]
 
+    @property
+    def listed(self) -> list[str] | None:
+        """Products that the configuration names; None where every product of the store serves."""
+        named = self._wanted.products
+        return None if isinstance(named, str) else list(named)
+
     def before(self) -> VisionUserConfig:
         """What this host served before, as a configuration; no product where that is not known."""
         return VisionUserConfig(products=self._store.remembered())

@@ -48,6 +48,9 @@ class ReplicaStatus(BaseModel):
     """Digest of the version that is scored beside, by product."""
     pinned: list[str] = []
     """Products whose digest stands in the configuration of Serve."""
+    listed: list[str] | None = None
+    """Products that the configuration of Serve names, which alone are served here; None: every
+    product of the store is."""
     problems: dict[str, str] = {}
     """Why a product has no version, or not the one asked for; ``*``: of all products."""
     waiting: int = 0

@@ -152,6 +152,7 @@ class VisionDeployment:
             "held": sorted(residents.held),
             "shadows": {p: loaded.version for p, loaded in self._models.shadows.items()},
             "pinned": self._models.pinned,
+            "listed": self._models.listed,
             "problems": dict(self._models.problems),
             "waiting": self._batcher.waiting,
             **self._tally.said(),

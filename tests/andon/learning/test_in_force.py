@@ -79,6 +79,8 @@ class Plant:
     stuck: str = ""
     """What a replica says that does not take the version."""
     pinned: bool = False
+    listed: dict[str, list[str]] = field(default_factory=dict)
+    """Products that the configuration names, by deployment."""
     whole_at: int = 0
     """The look from which on a version may be loaded that was tried and refused before."""
     looks: int = 0
@@ -103,11 +105,18 @@ class Plant:
         return ApplicationStatus(
             replicas=[
                 ReplicaStatus(replica="a", deployment=VISION, versions=now, pinned=pinned),
-                ReplicaStatus(replica="b", deployment=VISION, versions=late, problems=problems),
+                ReplicaStatus(
+                    replica="b",
+                    deployment=VISION,
+                    versions=late,
+                    problems=problems,
+                    listed=self.listed.get(VISION),
+                ),
                 ReplicaStatus(
                     replica="c",
                     deployment=CLASSIFIER,
                     versions=self.stores.exemplars.products(),
+                    listed=self.listed.get(CLASSIFIER),
                 ),
             ],
             expected={VISION: 2, CLASSIFIER: 1},
@@ -267,6 +276,20 @@ async def test_what_cannot_be_is_refused_before_anything_changes(plant: Plant) -
     with pytest.raises(LearningError, match="products: latest"):
         await plant.use(second)
     assert plant.stores.experts.pointed("tile") == plant.first
+
+
+@pytest.mark.parametrize(("deployment", "field"), [(VISION, "products"), (CLASSIFIER, "exemplars")])
+@pytest.mark.asyncio
+async def test_a_product_that_the_configuration_does_not_name_is_refused_at_once(
+    plant: Plant, deployment: str, field: str
+) -> None:
+    second, exemplars = plant.made("second"), save_tiny(plant.root / "exemplars", "tile", note="e")
+    plant.listed = {deployment: ["cloth"]}
+    with pytest.raises(LearningError, match=f"{deployment} names its {field}, and tile is not"):
+        await plant.use(second, exemplars, wait_s=60)
+    assert plant.looks == 1
+    plant.listed = {deployment: ["cloth", "tile"]}
+    assert await plant.use(second, exemplars) == second
 
 
 @pytest.mark.asyncio

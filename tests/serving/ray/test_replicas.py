@@ -37,6 +37,8 @@ async def test_the_ingress_says_what_every_replica_holds(tmp_path: Path) -> None
     assert expert.versions == classifier.versions == {"tile": digest}
     assert status.builds == {VISION: {"0.3.0"}, CLASSIFIER: {"0.2.0"}}
     assert expert.pinned == ["tile"]
+    assert expert.listed == ["tile", "cloth"]
+    assert classifier.listed is None
     assert "train it first" in expert.problems["cloth"]
     assert status.missing(VISION) == 0
 
