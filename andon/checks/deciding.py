@@ -8,7 +8,7 @@ from typing import Final
 
 from andon.build import build
 from andon.checks.findings import CheckFailed, CheckWarned
-from andon.processes.instance import workers_here
+from andon.processes.instance import ended_here, workers_here
 from andon.settings import Settings
 from andon.wiring import brokers, ray_serve, storage
 from serving.ray.builds import START_RAY_AGAIN, other_builds
@@ -206,6 +206,7 @@ async def _members(settings: Settings) -> dict[str, int] | None:
     level = quiet.level
     quiet.setLevel(logging.CRITICAL)
     try:
-        return await count_members(brokers.kafka_connection(settings))
+        ended = await asyncio.to_thread(ended_here, settings.paths.state)
+        return await count_members(brokers.kafka_connection(settings), ended)
     finally:
         quiet.setLevel(level)

@@ -114,6 +114,25 @@ def workers_here(state: Path) -> dict[str, Workers]:
     return found
 
 
+def ended_here(state: Path) -> dict[str, set[str]]:
+    """Names that workers of each role had on this host, of which none runs any more.
+
+    Names that were given by settings are left out: such a worker may run on another host by now.
+    """
+    folder, found = state / "workers", dict[str, set[str]]()
+    if not (folder / "id").exists():
+        return found
+    made = f"{socket.gethostname()}-{_id_of(folder)}-"
+    for path in sorted(folder.glob("*.lock")):
+        role, _, name = path.stem.partition("-")
+        if not name.startswith(made):
+            continue
+        with contextlib.suppress(OSError), path.open() as file:  # held: it runs
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            found.setdefault(role, set()).add(name)
+    return found
+
+
 def _id_of(folder: Path) -> str:
     """A random name of the state folder, made once: hosts that were cloned are called alike, and
     keep their state below the same path."""
