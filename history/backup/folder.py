@@ -149,7 +149,12 @@ def restore_backup(
     with _held(folder, fcntl.LOCK_SH):
         backup = read_backup(folder)
         if missing := sorted(set(backup.buckets) - set(buckets)):
-            raise HistoryError(f"the backup has a bucket that the settings do not name: {missing}")
+            raise HistoryError(
+                f"the backup has a bucket that the settings do not name: {', '.join(missing)}; a "
+                "bucket is restored under its own name: give it to ANDON_S3__BUCKET, "
+                "ANDON_PATHS__ARTIFACTS or ANDON_PATHS__EXEMPLARS, as on the line that was backed "
+                "up, and where it shall not be filled again there, another ANDON_S3__ENDPOINT"
+            )
         asyncio.run(require_empty(url))
         for name in backup.buckets:
             own = folder / BUCKETS / name
