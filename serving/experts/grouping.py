@@ -49,12 +49,13 @@ class GuessedGroups:
         if self.usable:
             return (
                 f"grouped by file names: {example}; photographs of a group are alike and are held "
-                "out together. Where these are no parts, say which are with --groups CSV"
+                "out together. Where these are no parts, say which are by a CSV (option groups)"
             )
         return (
             f"file names tell {example}, and photographs of a group are alike; they are too few "
             f"to be held out by (at least {FEWEST_GROUPS}), so each photograph counts as a part of "
-            "its own and the threshold may be too low: say which show one part with --groups CSV"
+            "its own and the threshold may be too low: say which show one part by a CSV (option "
+            "groups)"
         )
 
 

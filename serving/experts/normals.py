@@ -80,8 +80,8 @@ class Normals:
         return [
             *said,
             f"{share:.0%} of the images have a near duplicate: photographs of one part, if they "
-            "are, must be held out together or the threshold is too low; say which with "
-            "--groups CSV",
+            "are, must be held out together or the threshold is too low; say which by a CSV "
+            "(option groups)",
         ]
 
 

@@ -105,7 +105,7 @@ def sensitivity_warning(report: Sensitivity, calibration: Calibration) -> list[s
     if report["set_by"] and without is not None:
         text += (
             f"; the threshold is set by {', '.join(report['set_by'][:5])}: look at them "
-            f"(--review DIR), and if they are no good parts take them out "
+            f"(option review draws them), and if they are no good parts take them out "
             f"({without['local']:.0%} found without them)"
         )
     return [text]
