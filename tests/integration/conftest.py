@@ -37,8 +37,12 @@ class Plant:
     policy: ResolvedPolicy
 
     def line(self, folder: Path, plan: LinePlan, options: LineOptions) -> SimulatedLine:
-        """A line of this plant, not started."""
-        return SimulatedLine(folder, self.stack, plan, options)
+        """A line of this plant, not started.
+
+        Its workers are called alike in every folder: the embedded broker waits without end for a
+        static member that has ended, unless one of its name comes back.
+        """
+        return SimulatedLine(folder, self.stack, plan, options, {"ANDON_WORKER__INSTANCE": "plant"})
 
 
 def trained(plan: LinePlan, folder: Path) -> Config:
