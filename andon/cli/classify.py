@@ -247,7 +247,7 @@ async def _ask(
             image = await asyncio.to_thread(read_image, file)
             mask = None if masks is None else mask_in(masks, file, image)
             if mask is None and outline is not None:
-                mask = await asyncio.to_thread(outline, image)
+                mask = await asyncio.to_thread(outline, file.read_bytes())
             inspection = Inspection(
                 score=1,
                 threshold=0,

@@ -1,5 +1,6 @@
 """Labelled photographs on disk, as ``andon train`` is taught them: a folder for each class."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -73,23 +74,28 @@ def list_exemplars(folder: Path, masks: Path | None, groups: Path | None) -> lis
 
 
 def read_exemplars(
-    folder: Path, masks: Path | None, groups: Path | None
+    files: Sequence[LabelledFile], bits: int | None = None
 ) -> "list[LabelledPicture]":
-    """The pixels of ``list_exemplars``.
+    """The pixels of labelled photographs.
+
+    Args:
+        files: see ``list_exemplars``.
+        bits: bits of the camera's pixels in 16-bit files, as the expert was trained with.
 
     Raises:
-        ExpertCommandError: a mask of another shape; and as ``list_exemplars``.
+        ExpertCommandError: a mask of another shape.
+        UndecodableImage: a photograph that cannot be read, or one with more ``bits``.
     """
     from serving.experts.teaching import LabelledPicture
 
     found = []
-    for each in list_exemplars(folder, masks, groups):
-        image = read_image(each.path)
+    for each in files:
+        image = read_image(each.path, bits)
         mask = read_mask(each, image)
         found.append(LabelledPicture(image, each.class_name, mask, each.part))
     empty = sum(picture.mask is not None and not picture.mask.any() for picture in found)
     if empty:
-        typer.echo(f"{masks}: {empty} masks mark nothing; the expert marks them", err=True)
+        typer.echo(f"{empty} masks of exemplars mark nothing; the expert marks them", err=True)
     return found
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,7 +79,7 @@ def learn_command(
     """
     tuning = read_options(LearnTuning, more)
     if absorb is not None and absorb != REVIEWS:
-        absorb_pictures(product, folder_goods(Path(absorb)), as_json)
+        absorb_pictures(product, partial(folder_goods, Path(absorb)), as_json)
         return
     with usage_errors():
         wanted = FrameFilter(
@@ -93,7 +94,7 @@ def learn_command(
     pictures = without(reviews.pictures, leave_out or [])
     _tell_left_out(reviews)
     if absorb is not None:
-        absorb_pictures(product, reviewed_goods(pictures), as_json)
+        absorb_pictures(product, partial(reviewed_goods, pictures), as_json)
         return
     from andon.learning.session import Session  # PyTorch takes a second
 

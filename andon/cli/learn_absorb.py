@@ -16,7 +16,7 @@ from andon.settings import load_settings
 from serving.experts.images import decode_image, read_image
 
 if TYPE_CHECKING:
-    from andon.learning.absorbing import AbsorbedVersion
+    from andon.learning.absorbing import AbsorbedVersion, Goods
     from serving.experts.absorbing.absorb import GoodPicture
 
 
@@ -24,8 +24,12 @@ REVIEWS = "reviews"
 """What stands for the parts that people reviewed as normal."""
 
 
-def folder_goods(folder: Path) -> "list[GoodPicture]":
+def folder_goods(folder: Path, bits: int | None) -> "list[GoodPicture]":
     """Good parts of a folder; a ``parts.csv`` beside the photographs tells which show one part.
+
+    Args:
+        folder: of photographs.
+        bits: the expert's ``bit_depth``: they are as bright as on the line.
 
     Raises:
         ExpertCommandError: no such folder, or no photographs in it.
@@ -34,21 +38,23 @@ def folder_goods(folder: Path) -> "list[GoodPicture]":
 
     photographs = list_normals(folder)
     parts = read_groups(folder, None, photographs, strict=False)
-    return [GoodPicture(read_image(path), parts.get(path, ""), path.name) for path in photographs]
+    return [
+        GoodPicture(read_image(path, bits), parts.get(path, ""), path.name) for path in photographs
+    ]
 
 
-def reviewed_goods(pictures: Sequence[ReviewedPicture]) -> "list[GoodPicture]":
-    """The parts that people reviewed as normal."""
+def reviewed_goods(pictures: Sequence[ReviewedPicture], bits: int | None) -> "list[GoodPicture]":
+    """The parts that people reviewed as normal; ``bits`` as in ``folder_goods``."""
     from serving.experts.absorbing.absorb import GoodPicture
 
     return [
-        GoodPicture(decode_image(picture.image), picture.part, picture.frame)
+        GoodPicture(decode_image(picture.image, bits), picture.part, picture.frame)
         for picture in pictures
         if not picture.is_defect
     ]
 
 
-def absorb_pictures(product: str, goods: "Sequence[GoodPicture]", as_json: bool) -> None:
+def absorb_pictures(product: str, goods: "Goods", as_json: bool) -> None:
     """Let the expert in force absorb the good parts, and say what came of it.
 
     Raises:

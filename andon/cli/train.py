@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from andon.cli.exemplar_folders import read_exemplars
+from andon.cli.exemplar_folders import LabelledFile, list_exemplars, read_exemplars, read_mask
 from andon.cli.experts import (
     ExpertCommandError,
     artifact_root,
@@ -34,6 +34,7 @@ from andon.cli.rates import advice, read_prices, taught_table, write_rate_chart
 from andon.learning.alone import hold_where_asked
 from andon.settings import load_settings
 from andon.wiring import storage
+from serving.experts.images import read_image
 from serving.experts.oddest import draw_oddest
 from serving.experts.pictures import save_picture
 from serving.experts.tradeoff import recommend
@@ -42,7 +43,6 @@ from serving.memory import keep_memory
 if TYPE_CHECKING:
     from serving.experts.composed import ComposedExpert
     from serving.experts.ddad.expert import DdadExpert
-    from serving.experts.teaching import LabelledPicture
 
 app = typer.Typer(add_completion=False)
 
@@ -154,18 +154,21 @@ def train_command(
     print_found(body, shown, as_json)
 
 
-def _labelled(chosen: Training, groups: Path | None) -> "list[LabelledPicture]":
-    """The defects to teach; read before the training, which a mask of another size would spoil."""
+def _labelled(chosen: Training, groups: Path | None) -> list[LabelledFile]:
+    """The defects to teach; tried before the training, which a mask of another size would spoil."""
     if chosen.policy is not None:
         read_prices(chosen.policy)
     if chosen.exemplars is None:
         return []
-    return read_exemplars(chosen.exemplars, chosen.masks, groups)
+    found = list_exemplars(chosen.exemplars, chosen.masks, groups)
+    for file in found:
+        read_mask(file, read_image(file.path, chosen.bit_depth))
+    return found
 
 
 def _taught(
     trained: "ComposedExpert | DdadExpert",
-    defects: "Sequence[LabelledPicture]",
+    defects: Sequence[LabelledFile],
     report: Callable[[str, int, int], None],
 ) -> "ComposedExpert":
     from serving.experts.composed import ComposedExpert
@@ -173,7 +176,7 @@ def _taught(
 
     if not isinstance(trained, ComposedExpert):
         raise ExpertCommandError(f"an expert of kind {trained.name!r} cannot be taught")
-    return teach(trained, defects, report)
+    return teach(trained, read_exemplars(defects, trained.bit_depth), report)
 
 
 def _chosen_rate(

@@ -1,7 +1,7 @@
 """Absorbing, as a command does it: what is in force from the store, the candidate back into it."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,9 @@ from serving.naming.exemplars import Exemplar, ExemplarBundle, load_bundle
 from serving.naming.hard_normals import pair, training_rows
 from serving.naming.teaching import JPEG_QUALITY
 from streams.regions import Mask
+
+Goods = Callable[[int | None], Sequence[GoodPicture]]
+"""Reads good parts by an expert's ``bit_depth``: they are as bright as on the line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +51,14 @@ class AbsorbedVersion:
         }
 
 
-def absorb_goods(
-    stores: Stores, product: str, goods: Sequence[GoodPicture], progress: Progress
-) -> AbsorbedVersion:
+def absorb_goods(stores: Stores, product: str, read: Goods, progress: Progress) -> AbsorbedVersion:
     """Let the expert in force absorb the good parts; the exemplars in force are the evidence.
+
+    Args:
+        stores: where versions are kept.
+        product: whose expert in force.
+        read: gives the good parts.
+        progress: told how far it is.
 
     Raises:
         LearningError: the product has no expert, or one that keeps no training set.
@@ -69,6 +76,7 @@ def absorb_goods(
     if bundle is not None:
         known = load_bundle(stores.exemplars.fetch(product, bundle))
         exemplars = [labelled_picture(e, expert.bit_depth) for e in known.exemplars]
+    goods = read(expert.bit_depth)
     found = absorb(expert, goods, exemplars, progress)
     if not found.how:
         return AbsorbedVersion(product, base, base, (), found.said)

@@ -174,7 +174,10 @@ def measure_absorbing(
     """Each change ``options.draws`` times; then defects that are given as good."""
     good = [s for s in (*data.test, *data.left_out) if not s.anomalous]
     bad = [s for s in data.test if s.anomalous]
-    parts = _Parts(good, [read_image(s.path) for s in good], bad, [read_image(s.path) for s in bad])
+    images, odd = (
+        [read_image(s.path, expert.bit_depth) for s in samples] for samples in (good, bad)
+    )
+    parts = _Parts(good, images, bad, odd)
     bench = _Bench(expert, parts, options)
     light: list[LightRow] = []
     design: list[DesignRow] = []

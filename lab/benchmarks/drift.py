@@ -112,7 +112,9 @@ def _values(expert: Expert, samples: Sequence[Sample], change: Change) -> list[d
     """What an inspection of each picture would add to the watch."""
     found = []
     for start in range(0, len(samples), _BATCH):
-        images = [change(read_image(s.path)) for s in samples[start : start + _BATCH]]
+        images = [
+            change(read_image(s.path, expert.bit_depth)) for s in samples[start : start + _BATCH]
+        ]
         for image, scored in zip(images, expert.score(images, maps=False), strict=True):
             look = measure_look(image)
             found.append(

@@ -56,7 +56,7 @@ def score_set(
     found = []
     for start in range(0, len(samples), _BATCH):
         part = samples[start : start + _BATCH]
-        found += expert.score([read_image(s.path) for s in part], maps)
+        found += expert.score([read_image(s.path, expert.bit_depth) for s in part], maps)
         if report is not None:
             report("score", min(start + _BATCH, len(samples)), len(samples))
     names = list(found[0].heads) if found else []

@@ -89,7 +89,7 @@ def trained(
 
 def speed(ready: ComposedExpert, data: Dataset, seconds: float) -> dict[str, Any]:
     """Images/s and latency by batch size, and the share of the machine's peak that it reaches."""
-    images = [read_image(s.path) for s in data.test[:32]]
+    images = [read_image(s.path, ready.bit_depth) for s in data.test[:32]]
     speeds = {b: measure_speed(ready, images, b, seconds) for b in BATCHES}
     flops, peak = flops_per_image(ready), matrix_peak(ready.choice)
     best = max(s.images_per_s for s in speeds.values())
@@ -172,7 +172,7 @@ def _timed_in_turn(
     seconds: float,
     report: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    images = [read_image(path) for path in timing]
+    images = [read_image(path, ready.bit_depth) for path in timing]
     figures: dict[str, Any] = {}
     for step, batch in enumerate(_PEER_BATCHES):
         ours, theirs = [], []

@@ -93,7 +93,7 @@ def reviewable(
     pictures: list[ReviewedPicture] = []
     for start in range(0, len(samples), BATCH):
         some = [(s, s.path.read_bytes()) for s in samples[start : start + BATCH]]
-        answers = expert.score([decode_image(body) for _, body in some])
+        answers = expert.score([decode_image(body, expert.bit_depth) for _, body in some])
         for (sample, body), answer in zip(some, answers, strict=True):
             region = answer.region if answer.anomalous else None
             pictures.append(

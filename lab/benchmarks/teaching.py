@@ -133,7 +133,8 @@ class _Bench:
         self.teacher, self.samples, self._report = teacher, split.judged, report
         self._seen = []
         for i, sample in enumerate(self.samples):
-            picture = LabelledPicture(read_image(sample.path), sample.label, None, sample.part)
+            image = self._read(sample)
+            picture = LabelledPicture(image, sample.label, None, sample.part)
             self._seen.append(teacher.see(picture))
             report("judge", i + 1, len(self.samples))
         self._labels = np.array([s.label for s in self.samples])
@@ -174,7 +175,10 @@ class _Bench:
     def pictures(self, count: int) -> list[npt.NDArray[np.uint8]]:
         """Some of the photographs, good and odd."""
         step = max(1, len(self.samples) // count)
-        return [read_image(s.path) for s in self.samples[::step][:count]]
+        return [self._read(s) for s in self.samples[::step][:count]]
+
+    def _read(self, sample: Sample) -> npt.NDArray[np.uint8]:
+        return read_image(sample.path, self.teacher.untaught.bit_depth)
 
     def _scores(self, model: Any) -> npt.NDArray[np.float64]:
         return np.array([seen.score(model) for seen in self._seen])
@@ -207,7 +211,7 @@ class _Bench:
         return share_by_part(flagged[good], self._parts[good])
 
     def _picture(self, sample: Sample) -> LabelledPicture:
-        image = read_image(sample.path)
+        image = self._read(sample)
         mask = None if sample.mask is None else read_mask(sample.mask, *image.shape[:2])
         return LabelledPicture(image, sample.label, mask, sample.part)
 

@@ -7,7 +7,6 @@ never loads torch and Ctrl-C ends it like any other child.
 import hashlib
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from serving.experts.expert import Expert
     from serving.experts.options import Progress
     from serving.experts.types import Image
 
@@ -170,7 +168,7 @@ def _taught_expert(request: LearnRequest, untaught: Path, report: "Progress") ->
     pictures = []
     for label, found in request.exemplars.items():
         for path, part, mask in found:
-            image = read_image(path)
+            image = read_image(path, expert.bit_depth)
             pictures.append(LabelledPicture(image, label, _drawn_mask(mask, image), part))
     return untaught.parent / save_artifact(teach(expert, pictures, report), untaught.parents[1])
 
@@ -202,7 +200,7 @@ def _taught_classifier(request: LearnRequest, artifact: Path) -> Path:
     from serving.experts.artifact import load_expert
     from serving.experts.composed import ComposedExpert
     from serving.experts.images import read_image
-    from serving.naming.teaching import Lesson, teach_product
+    from serving.naming.teaching import Lesson, outliner, teach_product
 
     expert = load_expert(artifact)
     lessons = [
@@ -216,7 +214,7 @@ def _taught_classifier(request: LearnRequest, artifact: Path) -> Path:
         lessons,
         normals=[path.read_bytes() for path, _ in request.train],
         normal_parts=[group if group != str(path) else "" for path, group in request.train],
-        outline=partial(_outline, expert),
+        outline=outliner(artifact),
         expert=expert if isinstance(expert, ComposedExpert) else None,
     )
 
@@ -229,11 +227,6 @@ def _drawn_mask(path: Path | None, image: "Image") -> "npt.NDArray[np.bool_] | N
         return None
     mask = read_mask(path, *image.shape[:2])
     return mask if mask.any() else None
-
-
-def _outline(expert: "Expert", image: "Image") -> "npt.NDArray[np.bool_] | None":
-    region = expert.score([image])[0].region
-    return region.mask if region is not None else None
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def _describe(
         chosen = samples[start : start + _BATCH]
         images = [read_image(s.path) for s in chosen]
         features = extract(extractor, images)
-        scored = expert.score(images) if expert is not None else [None] * len(images)
+        scored = _scored(chosen, expert)
         for i, (sample, image, answer) in enumerate(zip(chosen, images, scored, strict=True)):
             regions = _regions(sample, image, answer)
             own = one(features, i)
@@ -129,6 +129,12 @@ def _describe(
                 taught[DRAWN] = taught[TRUE]
             yield Example(sample.label, str(sample.group), sample.path.name, vectors, taught, seen)
         report("pictures", start + len(chosen), len(samples))
+
+
+def _scored(samples: Sequence[Sample], expert: Expert | None) -> Sequence[Scored | None]:
+    if expert is None:
+        return [None] * len(samples)
+    return expert.score([read_image(s.path, expert.bit_depth) for s in samples])
 
 
 def _regions(

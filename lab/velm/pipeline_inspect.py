@@ -86,7 +86,7 @@ def _inspect(
         key = digest_json(expert.version, sha256, code)
         known = cache.get(KIND, key, tuple[Inspection, float])
         if known is None:
-            image = read_image(item.sample.path)
+            image = read_image(item.sample.path, expert.bit_depth)
             if not warm:
                 expert.score([image])
                 warm = True

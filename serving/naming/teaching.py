@@ -47,8 +47,9 @@ class Lesson:
     """A person drew ``mask``; False: an expert outlined it (a review from history)."""
 
 
-Outliner = Callable[[Image], Mask | None]
-"""Finds the odd region of a picture (a trained vision expert); None when nothing is odd."""
+Outliner = Callable[[bytes], Mask | None]
+"""Finds the odd region of an encoded picture (a trained vision expert, which knows the camera's bit
+depth); None when nothing is odd."""
 
 
 def outliner(artifact: Path) -> Outliner:
@@ -57,8 +58,8 @@ def outliner(artifact: Path) -> Outliner:
 
     expert = load_expert(artifact)
 
-    def outline(image: Image) -> Mask | None:
-        region = expert.score([image])[0].region
+    def outline(picture: bytes) -> Mask | None:
+        region = expert.score([decode_image(picture, expert.bit_depth)])[0].region
         return region.mask if region else None
 
     return outline
@@ -153,10 +154,17 @@ def _exemplar(lesson: Lesson, outline: Outliner | None) -> Exemplar:
         raise ExemplarError(f"{lesson.name or 'picture'}: {fault}")
     mask, drawn = lesson.mask, lesson.drawn
     if mask is None:
-        mask, drawn = (outline(image) if outline is not None else None), False
+        mask, drawn = None if outline is None else _outlined(lesson, outline), False
     if mask is None or not mask.any():
         mask, drawn = whole(image), False
     return Exemplar(lesson.class_name, lesson.image, mask, lesson.part or lesson.name, drawn)
+
+
+def _outlined(lesson: Lesson, outline: Outliner) -> Mask | None:
+    try:
+        return outline(lesson.image)
+    except UndecodableImage as error:
+        raise ExemplarError(f"{lesson.name or 'picture'}: {error}") from error
 
 
 def _bounded(image: bytes, name: str) -> bytes:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from andon.cli.exemplar_folders import read_exemplars
+from andon.cli.exemplar_folders import list_exemplars, read_exemplars
 from history.errors import HistoryError
 from history.export.coco import write_coco
 from history.export.lines import csv_lines
@@ -253,7 +253,9 @@ def test_classes_and_products_stand_in_folders_as_plants_call_them(tmp_path: Pat
     assert {(told["label"], told["product"]) for told in map(json.loads, lines)} == set(
         itertools.product(classes, ("AB/12", "6ES7 155"))
     )
-    pictures = read_exemplars(tmp_path / "set" / key_of("AB/12") / "test", None, None)
+    pictures = read_exemplars(
+        list_exemplars(tmp_path / "set" / key_of("AB/12") / "test", None, None)
+    )
     assert {picture.class_name for picture in pictures} == set(classes)
 
 

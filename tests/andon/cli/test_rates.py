@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from andon.cli.exemplar_folders import read_exemplars
+from andon.cli.exemplar_folders import list_exemplars, read_exemplars
 from andon.cli.experts import ExpertCommandError
 from andon.cli.rates import advice, gained_table, read_prices, taught_table, write_rate_chart
 from serving.experts.tradeoff import StopPrices
@@ -84,7 +84,7 @@ def test_labelled_photographs_come_with_masks_and_parts(tmp_path: Path) -> None:
     drawn[2, 3] = 255
     assert cv2.imwrite(str(masks / "1_mask.png"), drawn)
 
-    found = read_exemplars(tmp_path / "labelled", tmp_path / "masks", None)
+    found = read_exemplars(list_exemplars(tmp_path / "labelled", tmp_path / "masks", None))
     assert [(e.class_name, e.part) for e in found] == [
         ("crack", "p7"),
         ("crack", "crack/2.png"),
@@ -96,6 +96,6 @@ def test_labelled_photographs_come_with_masks_and_parts(tmp_path: Path) -> None:
 
     assert cv2.imwrite(str(masks / "2.png"), np.zeros((2, 8), np.uint8))
     with pytest.raises(ExpertCommandError, match="has the shape of its photograph"):
-        read_exemplars(tmp_path / "labelled", tmp_path / "masks", None)
+        read_exemplars(list_exemplars(tmp_path / "labelled", tmp_path / "masks", None))
     with pytest.raises(ExpertCommandError, match="one folder of photographs for each class"):
-        read_exemplars(masks, None, None)
+        read_exemplars(list_exemplars(masks, None, None))

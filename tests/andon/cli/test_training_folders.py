@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from andon.cli.exemplar_folders import read_exemplars
+from andon.cli.exemplar_folders import list_exemplars, read_exemplars
 from andon.cli.experts import (
     ExpertCommandError,
     list_inputs,
@@ -131,7 +131,7 @@ def test_exemplars_are_defects_and_their_missing_masks_are_counted(
     data_set: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pictures(data_set, "test/cut/5.png")
-    found = read_exemplars(data_set / "test", data_set / "ground_truth", None)
+    found = read_exemplars(list_exemplars(data_set / "test", data_set / "ground_truth", None))
     assert [(p.class_name, p.mask is None) for p in found] == [("cut", False), ("cut", True)]
     said = capsys.readouterr().err
     assert "taken for no class of defects: good" in said
@@ -146,7 +146,7 @@ def test_a_mask_of_another_resolution_teaches_and_one_of_another_shape_is_refuse
     mask[1, 2] = 255
     place = data_set / "ground_truth" / "cut" / "4_mask.png"
     assert cv2.imwrite(str(place), mask)
-    (found,) = read_exemplars(data_set / "test", data_set / "ground_truth", None)
+    (found,) = read_exemplars(list_exemplars(data_set / "test", data_set / "ground_truth", None))
     assert found.mask is not None
     assert found.mask.shape == (8, 8)
     assert [int(axis.min()) for axis in found.mask.nonzero()] == [2, 4]
@@ -155,4 +155,4 @@ def test_a_mask_of_another_resolution_teaches_and_one_of_another_shape_is_refuse
     with pytest.raises(
         ExpertCommandError, match=r"4x8 pixels, but .* has 8x8: a mask has the shape"
     ):
-        read_exemplars(data_set / "test", data_set / "ground_truth", None)
+        read_exemplars(list_exemplars(data_set / "test", data_set / "ground_truth", None))

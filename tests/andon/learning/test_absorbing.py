@@ -1,7 +1,9 @@
 """Absorbing from the store and back into it: the version before stays in force, bit for bit."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from serving.expert_versions import VersionNote
 from serving.experts.absorbing.absorb import GoodPicture
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
+from serving.experts.errors import TrainingError
 from serving.experts.images import decode_image
 from serving.naming.exemplars import Exemplar, ExemplarBundle, Normal, load_bundle
 from serving.naming.features import DEFAULT_BACKBONE
@@ -38,7 +41,7 @@ def test_the_candidate_is_in_the_store_and_the_version_before_in_force(
     stores = Stores(open_folder(tmp_path / "experts"), open_folder(tmp_path / "exemplars"))
     change = gamma(0.6)
     goods = [GoodPicture(change(surface(seed)), "", str(seed)) for seed in range(400, 410)]
-    made = absorb_goods(stores, "part", goods, silent)
+    made = absorb_goods(stores, "part", lambda _: goods, silent)
     assert (made.base, made.how) == (base, ("relit",))
     assert made.digest != base
     assert stores.experts.pointed("part") == base
@@ -48,7 +51,7 @@ def test_the_candidate_is_in_the_store_and_the_version_before_in_force(
     note = VersionNote.model_validate_json(body)
     assert (note.base, note.learned[0]) == (base, "400")
     usual = [GoodPicture(surface(seed), "", str(seed)) for seed in range(400, 410)]
-    again = absorb_goods(stores, "part", usual, silent)
+    again = absorb_goods(stores, "part", lambda _: usual, silent)
     assert (again.digest, again.how) == (base, ())
 
 
@@ -71,7 +74,7 @@ def test_the_exemplars_are_shown_so_and_calibrated_with_what_absorbed_it(
     old = before.save(tmp_path / "exemplars").name
     change = gamma(0.6)
     goods = [GoodPicture(change(surface(seed)), "", str(seed)) for seed in range(400, 410)]
-    made = absorb_goods(stores, "part", goods, silent)
+    made = absorb_goods(stores, "part", lambda _: goods, silent)
     body = stores.experts.note("part", made.digest)
     assert body is not None
     new = VersionNote.model_validate_json(body).exemplars
@@ -94,13 +97,47 @@ def test_the_exemplars_are_shown_so_and_calibrated_with_what_absorbed_it(
 def test_a_product_without_an_expert(tmp_path: Path) -> None:
     stores = Stores(open_folder(tmp_path / "experts"), open_folder(tmp_path / "exemplars"))
     with pytest.raises(LearningError, match="no expert in the store"):
-        absorb_goods(stores, "part", [], silent)
+        absorb_goods(stores, "part", lambda _: [], silent)
 
 
 def test_good_parts_of_a_folder_and_of_reviews(tmp_path: Path) -> None:
     paths = write(tmp_path / "goods", [surface(1), surface(2)])
     (tmp_path / "goods" / "parts.csv").write_text(f"path,part\n{paths[0].name},P1\n")
-    found = folder_goods(tmp_path / "goods")
+    found = folder_goods(tmp_path / "goods", None)
     assert [(good.name, good.part) for good in found] == [("000.png", "P1"), ("001.png", "")]
-    reviewed = reviewed_goods(reviews())
+    reviewed = reviewed_goods(reviews(), None)
     assert [good.name for good in reviewed] == [f"good-{i}" for i in range(6)]
+
+
+def test_good_parts_of_16_bit_files_are_as_bright_as_on_the_line(tmp_path: Path) -> None:
+    dark = np.full((40, 40), 500, np.uint16)
+    assert cv2.imwrite(str(tmp_path / "dark.png"), dark)
+    (of_folder,) = folder_goods(tmp_path, 12)
+    picture = replace(reviews()[0], image=(tmp_path / "dark.png").read_bytes(), class_name="")
+    (reviewed,) = reviewed_goods([picture], 12)
+    assert of_folder.image.max() == reviewed.image.max() == 500 * 255 // 4095
+
+
+def test_the_good_parts_are_read_by_the_bit_depth_of_the_expert(
+    trained: ComposedExpert, tmp_path: Path
+) -> None:
+    save_artifact(with_bits(trained, 12), tmp_path / "experts")
+    stores = Stores(open_folder(tmp_path / "experts"), open_folder(tmp_path / "exemplars"))
+    asked: list[int | None] = []
+
+    def read(bits: int | None) -> list[GoodPicture]:
+        asked.append(bits)
+        return []
+
+    with pytest.raises(TrainingError, match="too few"):
+        absorb_goods(stores, "part", read, silent)
+    assert asked == [12]
+
+
+def with_bits(expert: ComposedExpert, bits: int) -> ComposedExpert:
+    """The expert as if it had been trained on 16-bit files of so many bits."""
+    model = expert.model
+    preprocessing = replace(model.preprocessing, bits=bits)
+    return ComposedExpert(
+        replace(model, preprocessing=preprocessing), expert.wanted, keep=expert.keep
+    )

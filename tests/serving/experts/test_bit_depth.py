@@ -6,14 +6,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from andon.cli.train import app as train_app
+from lab.benchmarks.expert import score_set
+from lab.datasets.folders import Sample
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
 from serving.experts.errors import TrainingError, UndecodableImage
 from serving.experts.images import read_image
 from serving.experts.options import TrainOptions
+from serving.experts.teaching import LabelledPicture
 from serving.experts.training import train
 from serving.experts.types import Image
+from serving.naming.exemplars import ExemplarError
+from serving.naming.teaching import Lesson, outliner, teach_product
 from tests.serving.experts.conftest import OPTIONS
 from tests.serving.experts.pictures import surface
 
@@ -79,3 +86,50 @@ def test_images_of_8_bits_have_no_depth(trained: ComposedExpert) -> None:
 def test_a_depth_that_no_camera_has_is_an_error(bits: int) -> None:
     with pytest.raises(TrainingError, match="bit_depth"):
         TrainOptions(bit_depth=bits)
+
+
+def test_dark_exemplars_of_a_training_are_as_dark_as_its_normals(
+    deep: ComposedExpert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_deep(tmp_path / "labelled" / "spot", [surface(77) // 8])
+    normals = write_deep(tmp_path / "good", [surface(i) for i in range(2)])
+    taught: list[LabelledPicture] = []
+
+    def teach(
+        expert: ComposedExpert, pictures: list[LabelledPicture], report: object
+    ) -> ComposedExpert:
+        taught.extend(pictures)
+        return expert
+
+    monkeypatch.setattr("serving.experts.training.train", lambda *_: deep)
+    monkeypatch.setattr("serving.experts.teaching.teach", teach)
+    where = ["--images", str(normals[0].parent), "--out", str(tmp_path / "out")]
+    labelled = ["--set", f"exemplars={tmp_path / 'labelled'}"]
+    found = CliRunner().invoke(train_app, ["--product", "deep", *where, *labelled])
+    assert found.exit_code == 0, found.output
+    assert [picture.image.max() < 40 for picture in taught] == [True]
+
+
+def test_a_benchmark_scores_a_dark_picture_as_the_line_does(
+    deep: ComposedExpert, tmp_path: Path
+) -> None:
+    dark = write_deep(tmp_path, [surface(77) // 8])[0]
+    as_on_the_line = deep.score([read_image(dark, 12)])[0].score
+    found = score_set(deep, [Sample(dark, "good", False)])
+    assert found.scores.tolist() == [as_on_the_line]
+
+
+def test_a_dark_exemplar_is_outlined_as_the_line_sees_it(
+    deep: ComposedExpert, tmp_path: Path
+) -> None:
+    artifact = tmp_path / "deep" / save_artifact(deep, tmp_path)
+    dark = write_deep(tmp_path, [surface(77) // 8])[0]
+    region = deep.score([read_image(dark, 12)])[0].region
+    assert region is not None
+    found = outliner(artifact)(dark.read_bytes())
+    assert found is not None
+    assert (found == region.mask).all()
+    deeper = write_deep(tmp_path / "deeper", [surface(5)], bits=16)[0]
+    lesson = Lesson("spot", deeper.read_bytes(), name="spot.png")
+    with pytest.raises(ExemplarError, match=r"spot\.png: its pixels use 16 bits"):
+        teach_product(tmp_path, "deep", [lesson], outline=outliner(artifact))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from serving.experts.images import decode_image
 from serving.naming.exemplars import (
     MAX_PER_CLASS,
     Exemplar,
@@ -166,7 +167,7 @@ def test_teaching_adds_to_a_bundle_or_begins_one(tmp_path: Path) -> None:
         "tile",
         [Lesson("line", png(second), name="line.png")],
         normals=[png(plate(i)) for i in range(3)],
-        outline=lambda image: image[:, :, 0] > 200,
+        outline=lambda picture: decode_image(picture)[:, :, 0] > 200,
         onto=one,
     )
     assert latest(tmp_path, "tile") == two != one
