@@ -154,6 +154,7 @@ CONSOLE_LABELS: Final = {
     "result": "`scored` or `failed`; of a language model's calls `answered` or `unanswered`",
     "endpoint": "the endpoint's name in the settings",
     "deployment": "`VisionExpert` or `AnomalyClassifier`",
+    "build": "version and commit, as `andon --version` says them",
     "replica": "the beginning of the replica's random name, new at each start",
 }
 

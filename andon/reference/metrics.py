@@ -49,10 +49,7 @@ def reference() -> str:
     lines += ["", "## Each of them", ""]
     lines += table(heads, [_row(metric) for metric in OF_ALL])
     lines += ["", "## Labels", ""]
-    of_all = {
-        "build": "version and commit, as `andon --version` says them",
-        "certificate": "whose it is, with its file where a setting names one",
-    }
+    of_all = {"certificate": "whose it is, with its file where a setting names one"}
     labels = of_all | LABELS | GATEWAY_LABELS | CONSOLE_LABELS
     lines += table(["label", "values"], [[f"`{name}`", words] for name, words in labels.items()])
     return "\n".join(lines) + "\n"
