@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from prompts import PictureLayout
-from serving.experts.images import decode_image
+from serving.experts.images import decode_image, decode_noted
 from serving.experts.types import Image
 from serving.naming.settings import VisualSettings as VisualSettings
 from streams.errors import AndonError
@@ -64,7 +64,8 @@ def make_pictures(
         serving.experts.errors.UndecodableImage: ``query`` or ``reference`` is no image.
         EgressError: ``cropped``, and the crop would show nearly the whole part.
     """
-    image = decode_image(query)
+    bits = _common_bits(query, reference)
+    image = decode_image(query, bits)
     height, width = image.shape[:2]
     mask = full_mask(region, height, width)
     box = crop_box(mask, settings)
@@ -74,10 +75,10 @@ def make_pictures(
     side = settings.side_px
     items = []
     if reference is not None and cropped:
-        normal = _like(decode_image(reference), height, width)
+        normal = _like(decode_image(reference, bits), height, width)
         items.append(encode(_resize(_cut(normal, window), side), settings))
     elif reference is not None:
-        items.append(_whole_reference(reference, settings))
+        items.append(_whole_reference(reference, settings, bits))
     shown = _resize(_cut(image, window), side)
     items.append(encode(shown, settings))
     if visual_prompt:
@@ -164,9 +165,18 @@ def _png_filter() -> list[int]:
 
 
 @lru_cache(maxsize=64)
-def _whole_reference(reference: bytes, settings: VisualSettings) -> bytes:
+def _whole_reference(reference: bytes, settings: VisualSettings, bits: int | None) -> bytes:
     """A reference is shown again and again: encoded once."""
-    return encode(_resize(decode_image(reference), settings.side_px), settings)
+    return encode(_resize(decode_image(reference, bits), settings.side_px), settings)
+
+
+def _common_bits(query: bytes, reference: bytes | None) -> int | None:
+    """The depth by which both are shown, so that neither is brighter than it was beside the other;
+    None where each file says its own."""
+    if reference is None or not (shown := decode_noted(query)).guessed:
+        return None
+    other = decode_noted(reference)
+    return max(shown.bits, other.bits) if other.guessed else None
 
 
 def _check_share(box: CropBox, height: int, width: int, most: float) -> None:

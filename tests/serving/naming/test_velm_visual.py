@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as pillow
@@ -145,3 +146,19 @@ def test_random_references_are_drawn_by_the_query() -> None:
     assert drawn == [provider.reference("p", bytes([i])) for i in range(40)]
     assert len(set(drawn)) > 3
     assert provider.reference("other", b"x") is None
+
+
+@pytest.mark.parametrize("cropped", [False, True])
+@pytest.mark.parametrize("bright", ["query", "reference"])
+def test_16_bit_pictures_are_as_bright_beside_each_other_as_they_were(
+    bright: str, cropped: bool
+) -> None:
+    dark = np.full((400, 400), 500, np.uint16)
+    glint = dark.copy()
+    glint[0, 0] = 4000
+    plain, other = (cv2.imencode(".png", pixels)[1].tobytes() for pixels in (dark, glint))
+    query, reference = (other, plain) if bright == "query" else (plain, other)
+    mask = np.zeros((400, 400), dtype=np.bool_)
+    mask[180:220, 180:220] = True
+    shown = make_pictures(query, reference, region_of(mask), visual_prompt=False, cropped=cropped)
+    assert [int(np.median(picture)) for picture in decoded(shown)] == [31, 31]
